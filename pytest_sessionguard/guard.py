@@ -1,0 +1,313 @@
+"""The run: who owns what at the moment, when owners end, and what is found then.
+
+It knows no pytest: `pytest_sessionguard.plugin` tells it what begins and what ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from pytest_sessionguard.callsite import Trace, render
+from pytest_sessionguard.ledger import Account, Lease, Ledger
+from pytest_sessionguard.model import CallSite, Finding, Owner, Severity
+from pytest_sessionguard.rules import RULES, Rule
+from pytest_sessionguard.shield import Shield
+from pytest_sessionguard.watch import Watchers
+
+# How long leases of other threads that still run may take to end: a server thread answers its
+# client before it has closed its session.
+_GRACE = 0.5
+
+_active: list[Guard] = []
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was seen since the last count.
+
+    Attributes:
+        tests: Tests judged.
+        engines: Engines seen.
+        sessions: Sessions seen.
+    """
+
+    tests: int = 0
+    engines: int = 0
+    sessions: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.tests + other.tests,
+            self.engines + other.engines,
+            self.sessions + other.sessions,
+        )
+
+    def __sub__(self, other: Tally) -> Tally:
+        return Tally(
+            self.tests - other.tests,
+            self.engines - other.engines,
+            self.sessions - other.sessions,
+        )
+
+
+class Guard:
+    """The guard of one pytest process.
+
+    Args:
+        root: The folder to which paths in findings are relative.
+        rules: What to look for.
+    """
+
+    def __init__(self, root: str, rules: tuple[Rule, ...] = RULES) -> None:
+        self.ledger = Ledger()
+        self.shield = Shield()
+        self._root = root
+        self._rules = rules
+        self._watchers = Watchers(self.ledger, self.shield, self.describe)
+        self._test: Account | None = None
+        self._fixtures: dict[Hashable, Account] = {}
+        self._before: dict[Hashable, Account] = {}
+        self._ended: list[Account] = []
+        self._judged = 0
+        self._told = Tally()
+
+    @property
+    def is_watching(self) -> bool:
+        """Tell whether SQLAlchemy is being watched."""
+        return self._watchers.are_installed and self.shield.fault is None
+
+    @property
+    def test(self) -> Account | None:
+        """Return the running test's account."""
+        return self._test
+
+    def start(self) -> None:
+        """Begin the run; a guard that is at work already (pytest inside pytest) pauses."""
+        if _active:
+            _active[-1]._watchers.remove()
+        _active.append(self)
+        self.look()
+
+    def stop(self) -> None:
+        """End the run; the guard that paused goes on."""
+        self._watchers.remove()
+        if self in _active:
+            _active.remove(self)
+        if _active:
+            _active[-1].look()
+
+    def look(self) -> None:
+        """Watch what the user's project has imported by now; cheap to call again.
+
+        A guard that pauses, or has failed, watches nothing.
+        """
+        if self in _active[-1:] and self.shield.fault is None:
+            self._watchers.install()
+        else:
+            self._watchers.remove()
+
+    def start_test(self, owner: Owner, severities: Mapping[str, Severity]) -> None:
+        """Make a test the owner of what is opened from now on.
+
+        Args:
+            owner: The test.
+            severities: What each rule does there.
+        """
+        self.look()
+        self._test = self.ledger.current = Account(owner, severities)
+
+    def start_fixture(
+        self, key: Hashable, owner: Owner, severities: Mapping[str, Severity]
+    ) -> Account:
+        """Make a fixture that is being set up the owner.
+
+        Args:
+            key: What names the fixture until its end.
+            owner: The fixture.
+            severities: What each rule does there.
+
+        Returns:
+            The account to go back to, for `leave_fixture`.
+        """
+        self.look()
+        before = self.ledger.current
+        self._fixtures[key] = self.ledger.current = Account(owner, severities)
+        return before
+
+    def leave_fixture(self, key: Hashable, before: Account, *, ready: bool) -> None:
+        """Give ownership back when a fixture has been set up.
+
+        Args:
+            key: The fixture's key.
+            before: What `start_fixture` returned.
+            ready: Whether its setup succeeded; if not, it fails with the test that asked for it.
+        """
+        self.look()
+        self.ledger.current = before
+        if not ready and key in self._fixtures:
+            account = self._fixtures.pop(key)
+            account.failed = True
+            self._ended.append(account)
+
+    def tear_down_fixture(self, key: Hashable) -> None:
+        """Make a fixture the owner once more while it is torn down.
+
+        Args:
+            key: The fixture's key.
+        """
+        account = self._fixtures.get(key)
+        if account is not None:
+            self._before[key] = self.ledger.current
+            self.ledger.current = account
+
+    def end_fixture(self, key: Hashable) -> None:
+        """Enter that a fixture has been torn down: its things are due when the others' are.
+
+        Args:
+            key: The fixture's key; one that is unknown is none of ours.
+        """
+        account = self._fixtures.pop(key, None)
+        if account is None:
+            return
+        before = self._before.pop(key, None)
+        if before is not None:
+            self.ledger.current = before
+        self._ended.append(account)
+
+    def end_test(self, nodeid: str, *, passed: bool) -> tuple[list[Finding], list[Finding]]:
+        """End a test and judge what is due by now.
+
+        Fixtures that were torn down with the test are judged here too, after all of them: one
+        may close what another opened. A failed test and its own fixtures are not judged, for
+        its traceback keeps their locals alive.
+
+        Args:
+            nodeid: The test.
+            passed: Whether nothing in it failed so far.
+
+        Returns:
+            The findings, and what a failed test left open.
+        """
+        test, self._test = self._test, None
+        ended, self._ended = self._ended, []
+        self.ledger.current = self.ledger.elsewhere
+        if test is None or not self.is_watching:
+            return [], []
+        own = [test, *(account for account in ended if account.goes_with_test)]
+        wider = [account for account in ended if not account.goes_with_test]
+        if passed and not test.failed:
+            self._judged += 1
+            return self._judge_due([*own, *wider], nodeid), []
+        return self._judge_due(wider, nodeid), self._judge(own, nodeid)
+
+    def end_run(self) -> list[Finding]:
+        """Judge the fixtures that no test's end has judged.
+
+        Returns:
+            The findings.
+        """
+        ended, self._ended = self._ended, []
+        return self._judge_due(ended, "") if self.is_watching else []
+
+    def _judge_due(self, accounts: list[Account], nodeid: str) -> list[Finding]:
+        """Judge accounts once what can still end by itself has ended."""
+        self.shield.run(partial(self._settle, accounts))
+        return self._judge(accounts, nodeid)
+
+    def _judge(self, accounts: list[Account], nodeid: str) -> list[Finding]:
+        """Find what accounts have left open; nothing after a fault of the guard's own."""
+        findings: list[Finding] = []
+        try:
+            for account in accounts:
+                findings += self._judge_one(account, nodeid)
+        except Exception as error:
+            self.shield.report(error)
+        if self.shield.fault is not None:
+            self.look()
+            return []
+        return findings
+
+    def take_tally(self) -> Tally:
+        """Count what was seen since the last call.
+
+        Returns:
+            The difference.
+        """
+        now = Tally(self._judged, self.ledger.engines, self.ledger.sessions)
+        since, self._told = now - self._told, now
+        return since
+
+    def describe(self, lease: Lease) -> str:
+        """Say in one line where a lease was taken and by whom.
+
+        Args:
+            lease: A lease that is out.
+
+        Returns:
+            The line.
+        """
+        return f"  - taken at {self.render(lease.trace)}, by {lease.account.owner}"
+
+    def render(self, trace: Trace | None) -> CallSite:
+        """Turn a trace into a call site.
+
+        Args:
+            trace: As captured.
+
+        Returns:
+            Paths relative to the root, and lines.
+        """
+        return render(trace, self._root)
+
+    def _judge_one(self, account: Account, nodeid: str) -> list[Finding]:
+        findings = []
+        for rule in self._rules:
+            severity = account.severities.get(rule.code, rule.severity)
+            if severity is Severity.OFF:
+                continue
+            for verdict in rule.judge(account, self.render):
+                for thing in verdict.things:
+                    thing.told = True
+                findings.append(
+                    Finding(
+                        rule=rule.code,
+                        name=rule.name,
+                        severity=severity,
+                        owner=account.owner,
+                        places=verdict.places,
+                        facts=verdict.facts,
+                        told_at=nodeid,
+                    )
+                )
+        return findings
+
+    def _settle(self, accounts: list[Account]) -> None:
+        """Let go of what nobody holds, and wait for what other threads are about to close.
+
+        Whether the collector came before a test's end is luck; after a collection it is no longer
+        luck whether a finding is SG101 or SG102. It costs nothing where nothing is out.
+        """
+        if not any(account.open_leases() for account in accounts):
+            return
+        with warnings.catch_warnings():
+            # SQLAlchemy warns of connections that are collected; the finding says it better.
+            warnings.simplefilter("ignore")
+            gc.collect()
+        pause, deadline = 0.001, time.monotonic() + _GRACE
+        while self.ledger.threads_out(accounts) and time.monotonic() < deadline:
+            time.sleep(pause)
+            pause = min(pause * 2, 0.1)
+
+
+def active_guard() -> Guard | None:
+    """Return the guard at work in this process.
+
+    Returns:
+        It, or None where the plugin is not active.
+    """
+    return _active[-1] if _active else None

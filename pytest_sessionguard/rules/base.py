@@ -1,0 +1,127 @@
+"""What a rule is, and what its judge says."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pytest_sessionguard.callsite import Trace
+from pytest_sessionguard.ledger import Account, Crossing, Lease, PoolFacts, SessionRecord
+from pytest_sessionguard.model import CallSite, Fact, Place, Severity
+
+Render = Callable[[Trace | None], CallSite]
+Thing = Lease | SessionRecord | Crossing
+_T = TypeVar("_T", bound=Thing)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One place where a rule is broken.
+
+    Attributes:
+        places: Where things happened; the first is what the finding is about.
+        facts: What the wording needs beside the places.
+        things: What the finding tells, so that no other finding tells it again.
+    """
+
+    places: tuple[Place, ...]
+    facts: Mapping[str, Fact]
+    things: tuple[Thing, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One fault that the guard knows.
+
+    Attributes:
+        code: Its code, never given to another rule.
+        name: Its kebab-case name: the bad pattern.
+        severity: What a finding does where no setting says otherwise.
+        judge: Finds where an account breaks it.
+        text: Its explanation, under fixed headings.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    judge: Callable[[Account, Render], list[Verdict]]
+    text: str = field(repr=False, default="")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", inspect.cleandoc(self.text))
+
+
+def group_by_place(things: Iterable[_T]) -> list[list[_T]]:
+    """Put things that were opened at the same place together.
+
+    Args:
+        things: What is to be told.
+
+    Returns:
+        The groups, in the order of their first things.
+    """
+    groups: dict[Any, list[_T]] = {}
+    for thing in things:
+        groups.setdefault(thing.trace.marks if thing.trace else None, []).append(thing)
+    return list(groups.values())
+
+
+def state_pool(pool: PoolFacts) -> dict[str, Fact]:
+    """Return what a message says of a pool.
+
+    Args:
+        pool: The pool of the lease.
+
+    Returns:
+        Plain facts.
+    """
+    return {
+        "engine": pool.engine,
+        "pool": pool.kind,
+        "pool_size": pool.size,
+        "max_overflow": pool.overflow,
+        "pool_timeout": None if pool.timeout is None else round(pool.timeout),
+    }
+
+
+def tell_session(record: SessionRecord | None, render: Render) -> tuple[Place, ...]:
+    """Return the places of a session's life.
+
+    Args:
+        record: The session that held a connection, if one did.
+        render: Turns a trace into a call site.
+
+    Returns:
+        Where it was opened and, if so, closed and begun again.
+    """
+    if record is None:
+        return ()
+    fate = ", never closed" if record.ended is None else ""
+    places = [Place("held by", render(record.trace), f"{record.kind} opened at {{}}{fate}")]
+    if record.ended is not None and record.reopened is not None:
+        places.append(Place("closed", render(record.ended)))
+        places.append(Place("began again", render(record.reopened)))
+    return tuple(places)
+
+
+def tell_leases(leases: list[Lease], render: Render) -> Verdict:
+    """Return the verdict on leases that were taken at one place.
+
+    Args:
+        leases: Leases of one call site.
+        render: Turns a trace into a call site.
+
+    Returns:
+        What SG101 and SG102 say alike.
+    """
+    first = leases[0]
+    holders = [lease.session for lease in leases if lease.session is not None]
+    facts: dict[str, Fact] = {
+        "count": len(leases),
+        "holder": holders[0].kind if holders else "Connection",
+        **state_pool(first.pool),
+    }
+    places = (Place("checked out", render(first.trace)), *tell_session(first.session, render))
+    return Verdict(places, facts, (*leases, *holders))

@@ -1,0 +1,64 @@
+"""
+## What it does
+Finds connections that are still checked out of their pool when their owner ends: when a test
+and its function-scoped fixtures are over, or when a fixture of a wider scope is torn down.
+
+## Why is this bad?
+A connection that nobody returns is lost to the pool. After `pool_size + max_overflow` such calls
+every other one waits for `pool_timeout` seconds and fails with `TimeoutError`; on the server the
+connection stays, often "idle in transaction", where it holds locks and keeps vacuum from work.
+
+## Example
+```python
+connections = []
+
+
+def count_users(engine):
+    connection = engine.connect()
+    connections.append(connection)
+    return connection.scalar(text("SELECT count(*) FROM users"))
+```
+
+Use instead:
+```python
+def count_users(engine):
+    with engine.connect() as connection:
+        return connection.scalar(text("SELECT count(*) FROM users"))
+```
+
+## How it is seen
+Every checkout and every return of every pool is recorded (`PoolEvents.checkout`, `checkin`,
+`detach`). A connection that a session takes belongs to whoever opened the session, any other to
+what ran when it was taken. A living session of a `scoped_session` registry is meant to outlast a
+test: what it holds is told as SG201. Leases of threads that still run get half a second to end.
+
+## When to ignore it
+Where a helper process or a pool of your own keeps the connection on purpose.
+"""
+
+from __future__ import annotations
+
+from pytest_sessionguard.ledger import Account
+from pytest_sessionguard.model import Severity
+from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place, tell_leases
+
+
+def judge(account: Account, render: Render) -> list[Verdict]:
+    """Find the leases that are out.
+
+    Args:
+        account: The owner's account, now due.
+        render: Turns a trace into a call site.
+
+    Returns:
+        A verdict for each place that took some.
+    """
+    leases = [
+        lease
+        for lease in account.open_leases()
+        if lease.session is None or not lease.session.is_scoped
+    ]
+    return [tell_leases(group, render) for group in group_by_place(leases)]
+
+
+RULE = Rule("SG101", "leaked-connection", Severity.ERROR, judge, __doc__ or "")

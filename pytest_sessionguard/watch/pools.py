@@ -1,0 +1,163 @@
+"""Connections: pool events of SQLAlchemy become leases in the ledger.
+
+Listening on the class ``Pool`` reaches every pool, also those made before
+(``sqlalchemy.event.attr._ClsLevelDispatch``). A listener never raises: in ``checkout`` that would
+invalidate the user's connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import weakref
+from collections.abc import Callable
+from functools import partial
+from threading import get_ident
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import Pool
+
+from pytest_sessionguard.callsite import Tracer
+from pytest_sessionguard.ledger import Birth, Crossing, Lease, Ledger
+from pytest_sessionguard.shield import Shield, do_nothing
+from pytest_sessionguard.watch.patches import Patches
+from pytest_sessionguard.watch.private import KEY, know_pool
+
+
+class PoolWatch:
+    """The watcher of connections.
+
+    Args:
+        ledger: What it writes.
+        shield: What takes its own faults.
+        describe: Says for a lease that is out where it was taken and by whom.
+    """
+
+    def __init__(self, ledger: Ledger, shield: Shield, describe: Callable[[Lease], str]) -> None:
+        self._ledger = ledger
+        self._shield = shield
+        self._describe = describe
+        self._patches = Patches()
+        self._listeners = {
+            "connect": self._make_connect(),
+            "checkout": self._make_checkout(),
+            "checkin": self._make_return(),
+            "detach": self._make_return(),
+            "invalidate": self._make_invalidate(),
+        }
+
+    def install(self) -> None:
+        """Begin to watch."""
+        for name, listener in self._listeners.items():
+            event.listen(Pool, name, listener)
+        self._patches.wrap(Pool, "connect", self._make_pool_connect)
+
+    def remove(self) -> None:
+        """Stop watching and leave the classes as they were."""
+        for name, listener in self._listeners.items():
+            event.remove(Pool, name, listener)
+        self._patches.remove()
+
+    def _make_checkout(self) -> Any:
+        ledger, failed = self._ledger, self._shield.report
+        reference, capture = weakref.ref, Tracer().capture
+
+        def on_checkout(dbapi_connection: Any, record: Any, proxy: Any) -> None:
+            try:
+                trace = capture()
+                pool = know_pool(ledger, proxy)
+                lease = Lease(
+                    reference(proxy, do_nothing), trace, ledger.current, pool, get_ident()
+                )
+                ledger.open_lease(record, lease)
+                if pool.loop_bound:
+                    self._compare_loops(record, lease)
+            except Exception as error:
+                failed(error)
+
+        return on_checkout
+
+    def _make_return(self) -> Any:
+        end_lease, failed = self._ledger.end_lease, self._shield.report
+
+        def on_return(dbapi_connection: Any, record: Any) -> None:
+            try:
+                end_lease(record)
+            except Exception as error:
+                failed(error)
+
+        return on_return
+
+    def _make_connect(self) -> Any:
+        ledger, failed = self._ledger, self._shield.report
+        capture = Tracer().capture
+
+        def on_connect(dbapi_connection: Any, record: Any) -> None:
+            try:
+                loop = asyncio._get_running_loop()
+                if loop is not None:
+                    trace = capture()
+                    record.info[KEY] = Birth(weakref.ref(loop), ledger.current.owner, trace)
+            except Exception as error:
+                failed(error)
+
+        return on_connect
+
+    def _make_invalidate(self) -> Any:
+        ledger, failed = self._ledger, self._shield.report
+        capture = Tracer().capture
+
+        def on_invalidate(dbapi_connection: Any, record: Any, exception: Any) -> None:
+            # With pool_pre_ping the ping of a foreign loop's connection fails before `checkout`.
+            try:
+                birth = record.info.get(KEY)
+                if birth is not None and birth.pool is not None and _is_foreign(birth):
+                    trace = capture()
+                    ledger.add_crossing(Crossing(trace, birth.pool, birth))
+            except Exception as error:
+                failed(error)
+
+        return on_invalidate
+
+    def _compare_loops(self, record: Any, lease: Lease) -> None:
+        birth = record.info.get(KEY)
+        if birth is None:
+            return
+        if birth.pool is None:
+            birth.pool = lease.pool
+        if _is_foreign(birth):
+            self._ledger.add_crossing(Crossing(lease.trace, lease.pool, birth))
+
+    def _make_pool_connect(self, original: Any) -> Any:
+        def connect(self: Any) -> Any:
+            try:
+                return original(self)
+            except PoolTimeoutError as error:
+                watch._shield.run(partial(watch._tell_holders, error, self))
+                raise
+
+        watch = self
+        return connect
+
+    def _tell_holders(self, error: BaseException, pool: Any) -> None:
+        notes = [self._describe(lease) for lease in self._ledger.leases_of(pool)]
+        if notes:
+            held = "1 connection is" if len(notes) == 1 else f"{len(notes)} connections are"
+            _add_notes(error, [f"sessionguard: {held} out of this pool", *notes])
+
+
+def _is_foreign(birth: Birth) -> bool:
+    running = asyncio._get_running_loop()
+    return running is not None and birth.loop() is not running
+
+
+def _add_notes(error: BaseException, lines: list[str]) -> None:
+    if sys.version_info >= (3, 11):
+        for line in lines:
+            error.add_note(line)
+    else:
+        # What `exceptiongroup`, which pytest brings on Python 3.10, prints (PEP 678).
+        notes = [*getattr(error, "__notes__", []), *lines]
+        error.__notes__ = notes  # type: ignore[attr-defined]

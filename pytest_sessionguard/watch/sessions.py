@@ -1,0 +1,226 @@
+"""Sessions: their making, their transactions and their closing, written to the ledger.
+
+SQLAlchemy has no event for a session's making and none for its closing
+(``sqlalchemy.orm.events.SessionEvents``), so the public methods are wrapped for these.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from pytest_sessionguard.callsite import Tracer
+from pytest_sessionguard.ledger import Ledger, SessionRecord
+from pytest_sessionguard.shield import Shield, do_nothing
+from pytest_sessionguard.watch.patches import Patches
+from pytest_sessionguard.watch.private import KEY
+
+
+class SessionWatch:
+    """The watcher of sessions, sync and async.
+
+    Args:
+        ledger: What it writes.
+        shield: What takes its own faults.
+    """
+
+    def __init__(self, ledger: Ledger, shield: Shield) -> None:
+        self._ledger = ledger
+        self._shield = shield
+        self._patches = Patches()
+        self._end_tracer = Tracer(limit=1)
+        self._listeners = {
+            "after_transaction_create": self._make_transaction_create(),
+            "after_begin": self._make_begin(),
+        }
+        self._knows_async = False
+
+    def install(self) -> None:
+        """Begin to watch."""
+        for name, listener in self._listeners.items():
+            event.listen(Session, name, listener)
+        wrap = self._patches.wrap
+        wrap(Session, "__init__", self._make_init)
+        wrap(Session, "__enter__", self._make_enter)
+        wrap(Session, "__exit__", self._make_exit)
+        for name in ("close", "reset", "invalidate"):
+            if name in Session.__dict__:  # `reset` came with SQLAlchemy 2.0.22
+                wrap(Session, name, self._make_close)
+        self.install_async()
+
+    def install_async(self) -> None:
+        """Begin to watch ``AsyncSession`` too, once the user's project has imported it."""
+        module = sys.modules.get("sqlalchemy.ext.asyncio.session")
+        if self._knows_async or not hasattr(module, "AsyncSession"):
+            return
+        self._knows_async = True
+        wrap, class_ = self._patches.wrap, module.AsyncSession  # type: ignore[union-attr]
+        wrap(class_, "__aenter__", self._make_async_enter)
+        wrap(class_, "__aexit__", self._make_async_exit)
+        wrap(class_, "close", self._make_async_close)
+
+    def remove(self) -> None:
+        """Stop watching and leave the classes as they were."""
+        for name, listener in self._listeners.items():
+            event.remove(Session, name, listener)
+        self._patches.remove()
+        self._knows_async = False
+
+    def _make_init(self, original: Any) -> Any:
+        open_session, failed = self._ledger.open_session, self._shield.report
+        reference, capture = weakref.ref, Tracer().capture
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            try:
+                trace = capture()
+                self.__dict__[KEY] = open_session(reference(self, do_nothing), trace)
+            except Exception as error:
+                failed(error)
+
+        return __init__
+
+    def _make_transaction_create(self) -> Any:
+        ledger, failed = self._ledger, self._shield.report
+        capture = Tracer().capture
+
+        def on_transaction_create(session: Any, transaction: Any) -> None:
+            try:
+                if transaction.parent is None:
+                    record = session.__dict__.get(KEY) or _adopt(ledger, session)
+                    if record.ended is None or record.reopened is not None:
+                        ledger.begin_session(record)
+                    else:
+                        ledger.begin_again(record, capture())
+            except Exception as error:
+                failed(error)
+
+        return on_transaction_create
+
+    def _make_begin(self) -> Any:
+        ledger, failed = self._ledger, self._shield.report
+
+        def on_begin(session: Any, transaction: Any, connection: Any) -> None:
+            try:
+                lease, proxy = ledger.newest, connection.connection
+                if lease is None or lease.proxy() is not proxy:
+                    lease = ledger.find_lease(proxy)
+                # A session bound to a connection (a savepoint harness) took nothing itself.
+                if lease is not None and lease.trace.by_session and lease.session is None:
+                    ledger.give_lease(lease, session.__dict__.get(KEY) or _adopt(ledger, session))
+            except Exception as error:
+                failed(error)
+
+        return on_begin
+
+    def _make_enter(self, original: Any) -> Any:
+        def __enter__(self: Any) -> Any:
+            watch._enter(self)
+            return original(self)
+
+        watch = self
+        return __enter__
+
+    def _make_exit(self, original: Any) -> Any:
+        def __exit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
+            watch._leave(self, by_block=True)
+            try:
+                return original(self, type_, value, traceback)
+            finally:
+                watch._forget_leaving(self)
+
+        watch = self
+        return __exit__
+
+    def _make_close(self, original: Any) -> Any:
+        def close(self: Any) -> None:
+            original(self)
+            watch._close(self)
+
+        watch = self
+        return close
+
+    # `async def`, so that `inspect.iscoroutinefunction` and autospecs see what they saw.
+
+    def _make_async_enter(self, original: Any) -> Any:
+        async def __aenter__(self: Any) -> Any:
+            watch._enter(self.sync_session)
+            return await original(self)
+
+        watch = self
+        return __aenter__
+
+    def _make_async_exit(self, original: Any) -> Any:
+        async def __aexit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
+            # The original closes in a task of its own, where the block is out of sight.
+            watch._leave(self.sync_session, by_block=True)
+            try:
+                return await original(self, type_, value, traceback)
+            finally:
+                watch._forget_leaving(self.sync_session)
+
+        watch = self
+        return __aexit__
+
+    def _make_async_close(self, original: Any) -> Any:
+        async def close(self: Any) -> None:
+            watch._leave(self.sync_session, by_block=False)
+            try:
+                await original(self)
+            finally:
+                watch._forget_leaving(self.sync_session)
+
+        watch = self
+        return close
+
+    def _enter(self, session: Any) -> None:
+        try:
+            record = session.__dict__.get(KEY)
+            if record is not None and record.ended is not None:
+                self._ledger.reenter_session(record)
+        except Exception as error:
+            self._shield.report(error)
+
+    def _leave(self, session: Any, *, by_block: bool) -> None:
+        try:
+            record = session.__dict__.get(KEY)
+            if record is not None and record.leaving is None:
+                trace = self._end_tracer.capture()
+                in_block = by_block and _is_own_block(record, trace)
+                record.leaving = (trace, in_block)
+        except Exception as error:
+            self._shield.report(error)
+
+    def _forget_leaving(self, session: Any) -> None:
+        """Keep a close that failed, or was cancelled, from lending its place to the next one."""
+        record = session.__dict__.get(KEY)
+        if record is not None:
+            record.leaving = None
+
+    def _close(self, session: Any) -> None:
+        try:
+            record = session.__dict__.get(KEY)
+            if record is not None:
+                trace, in_block = record.leaving or (self._end_tracer.capture(), False)
+                record.leaving = None
+                self._ledger.close_session(record, trace, in_block=in_block)
+        except Exception as error:
+            self._shield.report(error)
+
+
+def _is_own_block(record: SessionRecord, trace: Any) -> bool:
+    """Tell whether the function whose block ends is the one that made the session.
+
+    A session that somebody else made and lent (a test's session behind a patched factory) is
+    used on after the block by right.
+    """
+    return bool(trace.marks) and record.trace is not None and record.trace.passes(trace.marks[0])
+
+
+def _adopt(ledger: Ledger, session: Any) -> SessionRecord:
+    record = session.__dict__[KEY] = ledger.adopt_session(weakref.ref(session, do_nothing))
+    return record

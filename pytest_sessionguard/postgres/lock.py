@@ -1,0 +1,96 @@
+"""A lock on a file, which the system gives back when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class Lock:
+    """Lock a file for one process at a time.
+
+    Args:
+        path: the file; it is made where there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def take(self, *, create: bool = True) -> bool:
+        """Take the lock if nobody holds it.
+
+        Args:
+            create: whether to make the file.
+
+        Returns:
+            Whether it is ours now.
+        """
+        flags = os.O_RDWR | (os.O_CREAT if create else 0)
+        while True:
+            descriptor = os.open(self.path, flags, 0o600)
+            if not _try_lock(descriptor):
+                os.close(descriptor)
+                return False
+            # The last holder may have removed the file between our open and our lock: then ours is
+            # a lock on nothing.
+            try:
+                same = sys.platform == "win32" or os.path.samestat(
+                    os.fstat(descriptor), os.stat(self.path)
+                )
+            except FileNotFoundError:
+                same = False
+            if same:
+                self._descriptor = descriptor
+                return True
+            os.close(descriptor)
+
+    def release(self, *, remove: bool = False) -> None:
+        """Give the lock back.
+
+        Args:
+            remove: whether to remove its file as well.
+        """
+        if self._descriptor is None:
+            return
+        if remove and sys.platform != "win32":
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def __enter__(self) -> Lock:
+        # Polled, for Windows has no lock to wait on with a way out, and a Ctrl-C has to be heard at
+        # once.
+        while not self.take():
+            time.sleep(0.02)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()

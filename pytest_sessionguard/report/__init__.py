@@ -1,0 +1,1 @@
+"""How findings are told: the wording, and one file for each form."""

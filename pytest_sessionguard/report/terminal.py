@@ -1,0 +1,91 @@
+"""The section that the guard writes at the end of a run."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pytest_sessionguard.model import Finding
+from pytest_sessionguard.report.summary import Summary
+from pytest_sessionguard.report.wording import tell, tell_title
+
+_FULL = 3
+
+
+class Screen(Protocol):
+    """What is needed of pytest's terminal reporter."""
+
+    def section(self, title: str, sep: str = "=", **markup: bool) -> None:
+        """Write a heading."""
+
+    def write_line(self, line: str, **markup: bool) -> None:
+        """Write a line."""
+
+
+def show(
+    screen: Screen, summary: Summary, *, told: frozenset[str] = frozenset(), verbosity: int = 0
+) -> None:
+    """Write the findings that no failure has shown, and the line that closes the run.
+
+    Args:
+        screen: Where to write.
+        summary: What the run came to.
+        told: Severities whose findings stand in the failures above already.
+        verbosity: pytest's ``-v`` less its ``-q``.
+    """
+    groups = [g for g in summary.groups() if g[0].severity.value not in told or not g[0].told_at]
+    if groups or summary.fault:
+        screen.section("sessionguard", bold=True)
+    _show_groups(screen, groups, verbosity)
+    if summary.fault:
+        screen.write_line(
+            f"sessionguard stood down after a fault of its own, and judged nothing since: "
+            f"{summary.fault}",
+            yellow=True,
+        )
+    screen.write_line(close(summary), yellow=bool(summary.findings))
+
+
+def close(summary: Summary) -> str:
+    """Write the last line: tests judged, engines and sessions seen, findings by rule.
+
+    Args:
+        summary: What the run came to.
+
+    Returns:
+        The line.
+    """
+    tally = summary.tally
+    seen = (
+        f"sessionguard: {_number(tally.tests, 'test')} judged, "
+        f"{_number(tally.engines, 'engine')} and {_number(tally.sessions, 'session')} seen"
+    )
+    if not tally.engines:
+        seen += " (nothing that it could judge)"
+    return f"{seen}, {', '.join(summary.counts()) or 'no findings'}"
+
+
+def _show_groups(screen: Screen, groups: list[list[Finding]], verbosity: int) -> None:
+    verbose = verbosity > 0
+    shown = groups if verbose else groups[: _FULL if verbosity == 0 else 0]
+    for group in shown:
+        for line in tell(group[0], verbose=verbose).splitlines():
+            screen.write_line(line)
+        if len(group) > 1:
+            screen.write_line(f"  Also in {_name_tests(group[1:], verbose=verbose)}.")
+        screen.write_line("")
+    for group in groups[len(shown) :]:
+        times = f" (and {len(group) - 1} more)" if len(group) > 1 else ""
+        screen.write_line(f"{tell_title(group[0])}: {group[0].site}{times}")
+    if len(groups) > len(shown):
+        screen.write_line("(add -v to show these in full)")
+
+
+def _name_tests(findings: list[Finding], *, verbose: bool) -> str:
+    names = list(dict.fromkeys(f.told_at or str(f.owner) for f in findings))
+    if verbose or len(names) <= 3:
+        return ", ".join(names)
+    return f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

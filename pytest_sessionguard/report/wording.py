@@ -1,0 +1,205 @@
+"""The words of every finding, in one place.
+
+A finding always has the same parts in the same order: what happened, where, what it leads to, how
+to mend it, how to accept it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pytest_sessionguard.model import Finding, Owner, Place
+
+_INDENT = "  "
+_LABEL = 14
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The three sentences of a rule.
+
+    Attributes:
+        title: What happened.
+        consequence: What it leads to.
+        fix: How to mend it.
+    """
+
+    title: Callable[[Finding], str]
+    consequence: Callable[[Finding], str]
+    fix: Callable[[Finding], str]
+
+
+def tell(finding: Finding, *, verbose: bool = False) -> str:
+    """Write a finding as the text that a person reads.
+
+    Args:
+        finding: The finding.
+        verbose: Whether to show every frame of every place.
+
+    Returns:
+        At most 14 lines where it is not verbose.
+    """
+    wording = _WORDINGS[finding.rule]
+    lines = [f"{tell_title(finding)}", ""]
+    for number, place in enumerate(finding.places):
+        lines += _tell_place(place, finding, first=number == 0, verbose=verbose)
+    lines += ["", _INDENT + wording.consequence(finding), f"{_INDENT}Fix: {wording.fix(finding)}"]
+    if finding.owner.kind == "fixture" and not finding.owner.is_test_bound:
+        lines.append(
+            f"{_INDENT}The test that pytest names here only came last; it is not at fault."
+        )
+    lines.append(f"{_INDENT}Accept: {_tell_way_out(finding)}")
+    return "\n".join(lines)
+
+
+def tell_title(finding: Finding) -> str:
+    """Write the first line of a finding.
+
+    Args:
+        finding: The finding.
+
+    Returns:
+        Its code, its name and what happened.
+    """
+    return f"{finding.rule} {finding.name}: {_WORDINGS[finding.rule].title(finding)}"
+
+
+def tell_owner(owner: Owner) -> str:
+    """Write who opened a thing, at the end of a sentence that says when it was due.
+
+    Args:
+        owner: The owner.
+
+    Returns:
+        "test_a" or "the module-scoped fixture `db` was torn down".
+    """
+    return f"{owner} was torn down" if owner.kind == "fixture" else str(owner)
+
+
+def _tell_place(place: Place, finding: Finding, *, first: bool, verbose: bool) -> list[str]:
+    frames = place.site.frames
+    shown = frames if verbose else frames[: 2 if first else 1]
+    head = str(shown[0]) if shown else "a place without a frame of yours"
+    lines = [f"{_INDENT}{place.label:<{_LABEL}}{place.text.replace('{}', head)}"]
+    if first and "engine" in finding.facts:
+        lines[0] += f"  ({_tell_pool(finding)})"
+    lines += [f"{_INDENT}{'':<{_LABEL}}{frame}" for frame in shown[1:]]
+    return lines
+
+
+def _tell_pool(finding: Finding) -> str:
+    facts = finding.facts
+    text = f"engine {facts['engine']}"
+    if facts.get("pool_size") is not None and facts.get("max_overflow") is not None:
+        return f"{text}, pool {facts['pool_size']}+{facts['max_overflow']}"
+    return f"{text}, {facts['pool']}"
+
+
+def _tell_way_out(finding: Finding) -> str:
+    scope = finding.owner.scope if finding.owner.kind == "fixture" else "function"
+    if scope in ("session", "package"):
+        return f"sessionguard_ignore = {finding.name} in pytest's settings."
+    mark = f'pytest.mark.sessionguard(ignore="{finding.name}", reason="...")'
+    return f"pytestmark = {mark}" if scope == "module" else f"@{mark}"
+
+
+def _is_async(finding: Finding) -> bool:
+    return str(finding.facts.get("holder")).startswith(("Async", "async"))
+
+
+def _count(finding: Finding, noun: str) -> str:
+    count = finding.facts["count"]
+    return f"1 {noun} was" if count == 1 else f"{count} {noun}s were"
+
+
+def _lead_to_dry_pool(finding: Finding) -> str:
+    facts = finding.facts
+    size, overflow = facts.get("pool_size"), facts.get("max_overflow")
+    if isinstance(size, int) and isinstance(overflow, int) and size > 0 and overflow >= 0:
+        wait = facts.get("pool_timeout")
+        waits = f"waits {wait} s and fails" if wait else "fails"
+        calls = "1 such call" if size + overflow == 1 else f"{size + overflow} such calls"
+        return f"After {calls} the next one {waits} with TimeoutError."
+    if facts["pool"] == "NullPool":
+        return "Each such call leaves one more connection open on the server."
+    return "The connection and its transaction stay open; with a QueuePool it would run dry."
+
+
+def _open_in_block(finding: Finding) -> str:
+    holder = str(finding.facts["holder"])
+    if holder == "Connection":
+        return "open it in `with engine.connect() as connection:` (async: `async with`)."
+    if "scoped" in holder:
+        return "call `remove()` on the scoped session when the work is done."
+    if _is_async(finding):
+        return "open the session in `async with async_session() as session:`."
+    return "open the session in `with Session(engine) as session:`, or close it in `finally`."
+
+
+def _tell_when(finding: Finding) -> str:
+    if finding.facts.get("now"):
+        return f"taken by {finding.owner} and not returned"
+    return f"still checked out after {tell_owner(finding.owner)}"
+
+
+def _title_used_again(finding: Finding) -> str:
+    count, holder = finding.facts["count"], finding.facts["holder"]
+    what = f"1 {holder}" if count == 1 else f"{count} {holder}s"
+    fate = {"out": " and kept a connection", "lost": " and lost a connection"}
+    again = fate.get(str(finding.facts.get("connection")), "")
+    return (
+        f"{what} began again below the `with` block that had closed it{again}, in {finding.owner}"
+    )
+
+
+def _lead_used_again(finding: Finding) -> str:
+    if "connection" in finding.facts:
+        return "Nobody is left to close it. " + _lead_to_dry_pool(finding)
+    return "What is done there stands in a new transaction, outside the block's; nobody ends it."
+
+
+def _title_unclosed(finding: Finding) -> str:
+    was = _count(finding, str(finding.facts["holder"]))
+    if finding.facts["collected"]:
+        return f"{was} dropped without close() by {finding.owner}"
+    return f"{was} still open after {tell_owner(finding.owner)}"
+
+
+_WORDINGS: dict[str, Wording] = {
+    "SG101": Wording(
+        title=lambda f: f"{_count(f, 'connection')} {_tell_when(f)}",
+        consequence=_lead_to_dry_pool,
+        fix=_open_in_block,
+    ),
+    "SG102": Wording(
+        title=lambda f: f"{_count(f, 'connection')} left to the garbage collector by {f.owner}",
+        consequence=lambda f: (
+            "Until the collector comes the pool lacks it; an async one is cut off, not reused."
+        ),
+        fix=_open_in_block,
+    ),
+    "SG103": Wording(
+        title=lambda f: (
+            f"{_count(f, 'connection')} opened under another event loop than that of {f.owner}"
+        ),
+        consequence=lambda f: (
+            "asyncpg ties a connection to its loop: the first statement fails, or waits for ever."
+        ),
+        fix=lambda f: (
+            "`await engine.dispose()` before a loop ends, or use one loop for all that share it."
+        ),
+    ),
+    "SG201": Wording(
+        title=_title_unclosed,
+        consequence=lambda f: (
+            "It keeps what it loaded, and takes a connection again at its next statement."
+        ),
+        fix=_open_in_block,
+    ),
+    "SG202": Wording(
+        title=_title_used_again,
+        consequence=_lead_used_again,
+        fix=lambda f: "move these lines into the block, or open a new session for them.",
+    ),
+}

@@ -1,0 +1,174 @@
+"""What the chat can do."""
+
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import joinedload, selectinload
+
+from . import db
+from .models import ChatSession, Message, ToolUsage, User
+
+
+class ChatService:
+    """The only door to the tables of the chat."""
+
+    # users
+
+    def get_or_create_user(self, username: str, email: str | None = None) -> User:
+        """Return the user of this name, now seen; a new one where there was none."""
+        with db.get_db() as session:
+            user = session.scalar(select(User).where(User.username == username))
+            if user is None:
+                user = User(username=username, email=email)
+                session.add(user)
+            user.last_seen = datetime.now(timezone.utc)
+            session.commit()
+            session.refresh(user)
+            session.expunge(user)
+            return user
+
+    def find_user(self, username: str) -> dict[str, Any] | None:
+        """Return what is known of a user."""
+        with db.get_db() as session:
+            user = session.scalar(select(User).where(User.username == username))
+            return None if user is None else {"id": user.id, "email": user.email}
+
+    def update_user(self, user_data: dict[str, Any]) -> User:
+        """Write these values over the user with the same id."""
+        with db.get_db() as session:
+            user = session.merge(User(**user_data))
+            session.commit()
+            session.refresh(user)
+            session.expunge(user)
+            return user
+
+    def get_user_with_sessions(self, user_id: int) -> User | None:
+        """Return a user together with all conversations."""
+        with db.get_db() as session:
+            user = session.get(User, user_id, options=[joinedload(User.sessions)])
+            if user is not None:
+                session.expunge(user)
+            return user
+
+    # conversations
+
+    def create_chat_session(self, user_id: int, title: str) -> ChatSession:
+        """Begin a conversation."""
+        with db.get_db() as session:
+            chat_session = ChatSession(user_id=user_id, title=title)
+            session.add(chat_session)
+            session.commit()
+            session.refresh(chat_session)
+            session.expunge(chat_session)
+            return chat_session
+
+    def get_active_session(self, user_id: int) -> ChatSession | None:
+        """Return the newest conversation of a user that is not over."""
+        query = (
+            select(ChatSession)
+            .where(ChatSession.user_id == user_id, ChatSession.is_active)
+            .order_by(ChatSession.id.desc())
+            .limit(1)
+        )
+        with db.get_db() as session:
+            if session.get(User, user_id) is None:
+                return None
+            chat_session = session.scalar(query)
+            if chat_session is not None:
+                session.expunge(chat_session)
+            return chat_session
+
+    def get_user_sessions(self, user_id: int) -> list[ChatSession]:
+        """Return all conversations of a user, the oldest first."""
+        query = select(ChatSession).where(ChatSession.user_id == user_id).order_by(ChatSession.id)
+        with db.get_db() as session:
+            chat_sessions = list(session.scalars(query))
+            for chat_session in chat_sessions:
+                session.expunge(chat_session)
+            return chat_sessions
+
+    # messages
+
+    def add_message(
+        self,
+        session_id: int,
+        user_id: int,
+        message_type: str,
+        content: str,
+        metadata: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Add a line to a conversation and return its data."""
+        with db.get_db() as session:
+            message = Message(
+                session_id=session_id,
+                user_id=user_id,
+                message_type=message_type,
+                content=content,
+                message_metadata=metadata or {},
+            )
+            session.add(message)
+            session.commit()
+            session.refresh(message)
+            return _message_data(message)
+
+    def get_session_messages(self, session_id: int) -> list[dict[str, Any]]:
+        """Return the lines of a conversation, the oldest first."""
+        with db.get_db() as session:
+            query = select(Message).where(Message.session_id == session_id).order_by(Message.id)
+            return [_message_data(message) for message in session.scalars(query)]
+
+    def add_tool_usage(self, message_id: int, tool_name: str, arguments: dict[str, Any]) -> int:
+        """Note that a tool was called for a message, and return the note's id."""
+        with db.get_db() as session:
+            usage = ToolUsage(message_id=message_id, tool_name=tool_name, arguments=arguments)
+            session.add(usage)
+            session.flush()
+            usage_id = usage.id
+            session.commit()
+            return usage_id
+
+    def get_session_history(self, session_id: int) -> list[dict[str, Any]]:
+        """Return the lines of a conversation, each with the tools that it called."""
+        with db.get_db() as session:
+            query = select(Message).where(Message.session_id == session_id).order_by(Message.id)
+            history = []
+            for message in session.scalars(query.options(selectinload(Message.tool_usages))):
+                tools = [usage.tool_name for usage in message.tool_usages]
+                history.append({"content": message.content, "tools": tools})
+            return history
+
+    # figures
+
+    def count_messages(self, session_id: int) -> int:
+        """Return how many lines a conversation has."""
+        query = select(func.count()).where(Message.session_id == session_id)
+        with db.get_engine().connect() as connection:
+            return connection.scalar(query) or 0
+
+    def count_sessions(self, user_id: int) -> int:
+        """Return how many conversations a user has."""
+        query = select(func.count()).where(ChatSession.user_id == user_id)
+        with db.get_engine().connect() as connection:
+            return connection.scalar(query) or 0
+
+
+chat_service = ChatService()
+
+
+def user_card(user: User) -> str:
+    """Return the line that the sidebar shows for a user."""
+    return f"{user.username} ({len(user.sessions)} chats)"
+
+
+def _message_data(message: Message) -> dict[str, Any]:
+    """Return a line of a conversation as plain data."""
+    return {
+        "id": message.id,
+        "session_id": message.session_id,
+        "user_id": message.user_id,
+        "message_type": message.message_type,
+        "content": message.content,
+        "message_metadata": message.message_metadata,
+        "created_at": message.created_at,
+    }

@@ -1,0 +1,1 @@
+"""A small back end for recruiters and their candidates."""

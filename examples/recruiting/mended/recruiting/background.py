@@ -1,0 +1,38 @@
+"""What goes on after a request has its answer."""
+
+import asyncio
+
+from .db import async_session
+from .models import Message, Slot
+
+tasks: set["asyncio.Task[None]"] = set()
+
+
+async def deliver(text: str) -> None:
+    """Send a text to the messenger; the tests put a slow one in its place."""
+    await asyncio.sleep(0)
+
+
+def keep(task: "asyncio.Task[None]") -> None:
+    """Hold on to a task until it is done."""
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def process_item_background(item_id: int) -> None:
+    """Send a queued message."""
+    async with async_session() as session:
+        stored = await session.get_one(Message, item_id)
+        await deliver(stored.text)
+        stored.status = "sent"
+        await session.commit()
+
+
+async def remind_recruiter(slot_id: int) -> None:
+    """Remind the recruiter of a slot, then note it."""
+    async with async_session() as session:
+        stored = await session.get_one(Slot, slot_id)
+        await deliver(f"You have an interview at {stored.starts_at}")
+        stored.status = "reminded"
+        await session.commit()
+        await session.refresh(stored)

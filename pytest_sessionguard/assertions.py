@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
+from pytest_sessionguard.accounts import Account, Lease
 from pytest_sessionguard.guard import Guard, active_guard
-from pytest_sessionguard.ledger import Account, Lease
 from pytest_sessionguard.model import Finding, Severity
 from pytest_sessionguard.report.wording import tell
 from pytest_sessionguard.rules import connection_left_to_gc, leaked_connection

@@ -2,7 +2,7 @@
 
 A capture runs at every checkout, so it reads no line number and keeps no frame: it stores code
 objects with their ``f_lasti`` (line numbers are decoded from a table on Python 3.11 and newer,
-which costs two to four times as much) and stops at the third frame of the user's.
+which costs two to four times as much) and stops at the second frame of the user's.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ import ast
 import os
 import sys
 import sysconfig
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import attrgetter
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from pytest_sessionguard.model import CallSite, Frame
 
-FRAMES = 3
+FRAMES = 2
 _WAYS = 4
 _get_frame = sys._getframe
 
 # What a file is to a call site. A file's kind is looked up by its name at every frame.
 _LIBRARY = 0  # SQLAlchemy, the standard library, drivers' helpers, this package: passed over
 _USER = 1
-_EDGE = 2  # pytest, pluggy, the event loop: nothing of the user's event lies behind it
+_EDGE = 2  # pytest, pluggy, the event loop: what lies behind did not lead to the event
 _THIRD = 3  # another package in site-packages: shown only where there is no user's frame
 # Files of SQLAlchemy that tell by which door it was entered; these add up.
 _SESSION = 4
@@ -78,6 +79,10 @@ class Trace(NamedTuple):
         return any(mark is code for mark in self.marks[::2])
 
 
+# A named tuple's own `__new__` is a Python function, and as dear as the rest of a capture.
+_make_trace = partial(tuple.__new__, Trace)
+
+
 class Tracer:
     """Captures the call sites of one kind of event.
 
@@ -88,11 +93,14 @@ class Tracer:
     user's that stands between, at the very same depth, would be passed over.
 
     Args:
-        limit: How many of the user's frames to collect.
+        limit: How many of the user's frames to collect, one or two.
     """
 
     def __init__(self, limit: int = FRAMES) -> None:
         self._limit = limit
+        # One call of a built-in reads all that is wanted of the user's frames.
+        paths = [f"{'f_back.' * step}{name}" for step in (1, 2) for name in ("f_code", "f_lasti")]
+        self._read_behind = attrgetter(*paths[: 2 * limit])
         self._ways: list[tuple[int, CodeType, int]] = []
 
     def capture(self) -> Trace:
@@ -111,9 +119,15 @@ class Tracer:
             except ValueError:
                 continue
             if frame.f_code is entry:
-                behind = frame.f_back
-                if behind is None or _kinds.get(behind.f_code.co_filename) == _USER:
-                    return _walk(behind, self._limit, doors)
+                try:
+                    marks = self._read_behind(frame)
+                except AttributeError:  # the stack ends there, or this greenlet's does
+                    return _walk(frame.f_back, self._limit, doors)
+                get_kind = _kinds.get
+                if get_kind(marks[0].co_filename) == _USER:
+                    if len(marks) == 2 or get_kind(marks[2].co_filename) == _USER:
+                        return _make_trace((marks, doors))
+                    return _walk(frame.f_back, self._limit, doors)
         return self._learn_way(_get_frame(1))
 
     def _learn_way(self, frame: FrameType) -> Trace:
@@ -130,31 +144,31 @@ class Tracer:
         return _walk(frame, self._limit)
 
 
-def _walk(frame: FrameType | None, limit: int, doors: int = 0) -> Trace:  # noqa: C901 (one walk, on the hot path)
+def _walk(frame: FrameType | None, limit: int, doors: int = 0) -> Trace:
     """Collect the user's frames from a frame on, itself included."""
     marks: list[Any] = []
     third: tuple[Any, ...] = ()
-    kinds = _kinds
+    get_kind = _kinds.get
+    full = 2 * limit
     greenlet: Any = None
-    room = limit
     while True:
         while frame is not None:
             code = frame.f_code
-            kind = kinds.get(code.co_filename)
-            if kind is None:
-                kind = _learn(code.co_filename)
+            kind = get_kind(code.co_filename)
             if kind == _USER:
                 marks += (code, frame.f_lasti)
-                room -= 1
-                if not room:
-                    return Trace(tuple(marks), doors)
-            elif kind == _EDGE:
-                if marks or third:
-                    return Trace(tuple(marks) or third, doors)
-            elif kind == _THIRD:
-                third = third or (code, frame.f_lasti)
+                if len(marks) == full:
+                    return _make_trace((tuple(marks), doors))
             elif kind:
-                doors |= kind & _passable(marks)
+                if kind == _EDGE:
+                    return Trace(tuple(marks) or third, doors)
+                if kind == _THIRD:
+                    third = third or (code, frame.f_lasti)
+                else:
+                    doors |= kind & _passable(marks)
+            elif kind is None:
+                _learn(code.co_filename)
+                continue
             frame = frame.f_back
         greenlet = _parent_of(greenlet)
         if greenlet is None:
@@ -171,6 +185,27 @@ def _passable(marks: list[Any]) -> int:
     if not marks:
         return _SESSION | _ASYNC | _SCOPED
     return _ASYNC | _SCOPED if marks[-2].co_name == "__init__" else _SCOPED
+
+
+def capture_task() -> Trace | None:
+    """Capture where the running task stands, seen from its root.
+
+    An exception that is thrown into a task passes ``coroutine.__await__`` wrappers without linking
+    the frames outside them (CPython's ``gen_throw``), so no walk finds the user's coroutine.
+
+    Returns:
+        The await of the task's root coroutine, or None where there is none of the user's.
+    """
+    import asyncio  # only here, where a loop runs
+
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+    if frame is None or _kind_of(frame.f_code) != _USER:
+        return None
+    return Trace((frame.f_code, frame.f_lasti))
 
 
 def render(trace: Trace | None, root: str) -> CallSite:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Generator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_sessionguard.postgres import Postgres, PostgresError, attach
+from pytest_sessionguard.postgres.errors import PostgresError
 from pytest_sessionguard.settings import Settings, read_marks
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
     from sqlalchemy.orm import Session, sessionmaker
+
+    from pytest_sessionguard.postgres import Postgres
 
 SETTINGS = pytest.StashKey[Settings]()
 
@@ -46,16 +49,7 @@ def sessionguard_postgres(
     config = request.config
     worker: dict[str, Any] = getattr(config, "workerinput", {})
     base = tmp_path_factory.getbasetemp()
-    try:
-        postgres = attach(
-            config.stash[SETTINGS].postgres,
-            run_folder=base.parent if worker else base,
-            run_id=worker.get("testrunuid", uuid.uuid4().hex),
-            client=worker.get("workerid", "main"),
-            say=partial(_say, config),
-        )
-    except PostgresError as error:
-        pytest.fail(str(error), pytrace=False)
+    postgres = _attach(config, base.parent if worker else base, worker)
     yield postgres
     postgres.close()
 
@@ -147,6 +141,22 @@ def choose_flavour(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRe
         and "anyio_backend" in request.fixturenames
     ):
         fixturedef.func = make_async_engine_in_loop  # type: ignore[misc]
+
+
+def _attach(config: pytest.Config, folder: Path, worker: dict[str, Any]) -> Postgres:
+    from pytest_sessionguard.postgres import attach
+
+    try:
+        return attach(
+            config.stash[SETTINGS].postgres,
+            run_folder=folder,
+            run_id=worker.get("testrunuid", uuid.uuid4().hex),
+            client=worker.get("workerid", "main"),
+            say=partial(_say, config),
+        )
+    except PostgresError as error:
+        text = str(error)
+    pytest.fail(text, pytrace=False)
 
 
 def _create_async_engine(request: pytest.FixtureRequest, postgres: Postgres) -> AsyncEngine:

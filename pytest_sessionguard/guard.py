@@ -12,11 +12,12 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from pytest_sessionguard.accounts import Account, Lease
 from pytest_sessionguard.callsite import Trace, render
-from pytest_sessionguard.ledger import Account, Lease, Ledger
+from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.model import CallSite, Finding, Owner, Severity
 from pytest_sessionguard.rules import RULES, Rule
-from pytest_sessionguard.shield import Shield
+from pytest_sessionguard.shield import Shield, shielded
 from pytest_sessionguard.watch import Watchers
 
 # How long leases of other threads that still run may take to end: a server thread answers its
@@ -111,6 +112,7 @@ class Guard:
         else:
             self._watchers.remove()
 
+    @shielded
     def start_test(self, owner: Owner, severities: Mapping[str, Severity]) -> None:
         """Make a test the owner of what is opened from now on.
 
@@ -121,39 +123,37 @@ class Guard:
         self.look()
         self._test = self.ledger.current = Account(owner, severities)
 
+    @shielded
     def start_fixture(
         self, key: Hashable, owner: Owner, severities: Mapping[str, Severity]
-    ) -> Account:
+    ) -> None:
         """Make a fixture that is being set up the owner.
 
         Args:
             key: What names the fixture until its end.
             owner: The fixture.
             severities: What each rule does there.
-
-        Returns:
-            The account to go back to, for `leave_fixture`.
         """
         self.look()
-        before = self.ledger.current
+        self._before[key] = self.ledger.current
         self._fixtures[key] = self.ledger.current = Account(owner, severities)
-        return before
 
-    def leave_fixture(self, key: Hashable, before: Account, *, ready: bool) -> None:
+    @shielded
+    def leave_fixture(self, key: Hashable, *, ready: bool) -> None:
         """Give ownership back when a fixture has been set up.
 
         Args:
             key: The fixture's key.
-            before: What `start_fixture` returned.
             ready: Whether its setup succeeded; if not, it fails with the test that asked for it.
         """
         self.look()
-        self.ledger.current = before
+        self.ledger.current = self._before.pop(key, self.ledger.elsewhere)
         if not ready and key in self._fixtures:
             account = self._fixtures.pop(key)
             account.failed = True
             self._ended.append(account)
 
+    @shielded
     def tear_down_fixture(self, key: Hashable) -> None:
         """Make a fixture the owner once more while it is torn down.
 
@@ -165,6 +165,7 @@ class Guard:
             self._before[key] = self.ledger.current
             self.ledger.current = account
 
+    @shielded
     def end_fixture(self, key: Hashable) -> None:
         """Enter that a fixture has been torn down: its things are due when the others' are.
 
@@ -268,11 +269,11 @@ class Guard:
         findings = []
         for rule in self._rules:
             severity = account.severities.get(rule.code, rule.severity)
-            if severity is Severity.OFF:
-                continue
             for verdict in rule.judge(account, self.render):
                 for thing in verdict.things:
                     thing.told = True
+                if severity is Severity.OFF:
+                    continue  # what is accepted comes back under no other rule's name
                 findings.append(
                     Finding(
                         rule=rule.code,

@@ -1,7 +1,7 @@
 """The record of what was opened, by whom, and how it ended.
 
-Watchers write it, rules read it. It holds the user's objects by weak references only, and each
-thing stands in the account of its owner just as long as it is open or worth telling, so judging
+Watchers write it, rules read its accounts. It holds the user's objects by weak references only, and
+each thing stands in the account of its owner only while it is open or worth telling, so judging
 an owner costs what that owner opened and a long run keeps nothing.
 """
 
@@ -9,192 +9,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from pytest_sessionguard.accounts import Account, Crossing, Lease, SessionRecord
 from pytest_sessionguard.callsite import Trace
-from pytest_sessionguard.model import Owner, Severity
+from pytest_sessionguard.model import Owner
 
 ELSEWHERE = Owner(kind="import", name="code outside the tests", scope="session")
-
-
-class PoolFacts:
-    """What is known of one connection pool."""
-
-    __slots__ = (
-        "dialect",
-        "engine",
-        "kind",
-        "ledger",
-        "loop_bound",
-        "overflow",
-        "pool",
-        "size",
-        "timeout",
-    )
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        *,
-        engine: str,
-        kind: str,
-        pool: Callable[[], Any] = lambda: None,
-        dialect: Callable[[], Any] = lambda: None,
-        size: int | None = None,
-        overflow: int | None = None,
-        timeout: float | None = None,
-        loop_bound: bool = False,
-    ) -> None:
-        self.ledger = ledger
-        self.engine = engine
-        self.kind = kind
-        self.pool = pool
-        self.dialect = dialect
-        self.size = size
-        self.overflow = overflow
-        self.timeout = timeout
-        self.loop_bound = loop_bound
-
-
-class Account:
-    """One owner's page: what it has open, and what of it ended in a way worth telling.
-
-    Attributes:
-        owner: The owner.
-        severities: What rules do here, where they do not keep their defaults.
-        failed: Whether its test, a subtest of it or the setup of its fixture has failed.
-    """
-
-    __slots__ = (
-        "crossings",
-        "failed",
-        "leases",
-        "lost",
-        "owner",
-        "reopened",
-        "sessions",
-        "severities",
-    )
-
-    def __init__(self, owner: Owner, severities: Mapping[str, Severity] | None = None) -> None:
-        self.owner = owner
-        self.severities = severities or {}
-        self.failed = False
-        self.leases: dict[int, Lease] = {}
-        self.sessions: dict[int, SessionRecord] = {}
-        self.lost: list[Lease] = []
-        self.reopened: list[SessionRecord] = []
-        self.crossings: list[Crossing] = []
-
-    @property
-    def is_due(self) -> bool:
-        """Tell whether its things must end at all: what an import opened need not."""
-        return self.owner.kind != "import"
-
-    @property
-    def goes_with_test(self) -> bool:
-        """Tell whether the running test's result decides whether it is judged."""
-        return self.failed or self.owner.is_test_bound
-
-    def open_leases(self) -> list[Lease]:
-        """Return the leases that are out and have not been told yet."""
-        return [lease for lease in list(self.leases.values()) if not lease.told and lease.is_out]
-
-    def lost_leases(self) -> list[Lease]:
-        """Return the leases that the garbage collector ended and that have not been told yet."""
-        return [lease for lease in self.lost if not lease.told]
-
-    def open_sessions(self) -> list[SessionRecord]:
-        """Return the sessions that were used, not closed since, and not told yet."""
-        return [record for record in list(self.sessions.values()) if not record.told]
-
-
-class SessionRecord:
-    """One session: where it was made, whether it is in use, how it was closed last."""
-
-    __slots__ = ("account", "ended", "in_block", "leaving", "reopened", "session", "told", "trace")
-
-    def __init__(self, account: Account, session: Callable[[], Any], trace: Trace | None) -> None:
-        self.account = account
-        self.session = session
-        self.trace = trace
-        self.leaving: tuple[Trace, bool] | None = None
-        self.ended: Trace | None = None
-        self.in_block = False
-        self.reopened: Trace | None = None
-        self.told = False
-
-    @property
-    def kind(self) -> str:
-        """Return the name of the session's class as the user knows it."""
-        is_async = self.trace is not None and self.trace.is_async
-        if self.is_scoped:
-            return "async_scoped_session" if is_async else "scoped_session"
-        return "AsyncSession" if is_async else "Session"
-
-    @property
-    def is_scoped(self) -> bool:
-        """Tell whether a ``scoped_session`` registry made it."""
-        return self.trace is not None and self.trace.is_scoped
-
-
-class Lease:
-    """One checkout of a pooled connection, from checkout to its end."""
-
-    __slots__ = ("account", "pool", "proxy", "session", "thread", "told", "trace")
-
-    def __init__(
-        self,
-        proxy: Callable[[], Any],
-        trace: Trace,
-        account: Account,
-        pool: PoolFacts,
-        thread: int,
-    ) -> None:
-        self.proxy = proxy
-        self.trace = trace
-        self.account = account
-        self.pool = pool
-        self.thread = thread
-        self.session: SessionRecord | None = None
-        self.told = False
-
-    @property
-    def is_out(self) -> bool:
-        """Tell whether the connection is still checked out.
-
-        ``PoolProxiedConnection.is_valid`` is false as soon as the proxy was closed. It is the
-        only truth where two proxies share a record, as those of a StaticPool do.
-        """
-        proxy = self.proxy()
-        return proxy is not None and bool(proxy.is_valid)
-
-
-class Crossing:
-    """A connection that was opened under one event loop and checked out under another."""
-
-    __slots__ = ("birth", "pool", "told", "trace")
-
-    def __init__(self, trace: Trace, pool: PoolFacts, birth: Birth) -> None:
-        self.trace = trace
-        self.pool = pool
-        self.birth = birth
-        self.told = False
-
-
-class Birth:
-    """Where and under which event loop a connection to the server was opened."""
-
-    __slots__ = ("loop", "owner", "pool", "trace")
-
-    def __init__(
-        self, loop: Callable[[], Any], owner: Owner, trace: Trace, pool: PoolFacts | None = None
-    ) -> None:
-        self.loop = loop
-        self.owner = owner
-        self.trace = trace
-        self.pool = pool
 
 
 class Ledger:
@@ -241,6 +63,11 @@ class Ledger:
         """
         before = self.out.get(record)
         if before is not None:
+            if before.proxy() is lease.proxy():
+                # A SingletonThreadPool hands the same one out again, and counts. Which of those who
+                # hold it has not closed it is past finding out.
+                before.told = True
+                return
             self._shared.setdefault(record, [before])
             self._shares = True
         if self._shares and record in self._shared:
@@ -267,19 +94,6 @@ class Ledger:
         account.leases.pop(id(lease), None)
         if lease.proxy() is None and account.is_due:
             account.lost.append(lease)
-
-    def give_lease(self, lease: Lease, record: SessionRecord) -> None:
-        """Enter that a session took a lease: it is the session's owner's from now on.
-
-        Args:
-            lease: The lease that the session's transaction began with.
-            record: The session.
-        """
-        lease.session = record
-        if lease.account is not record.account:
-            lease.account.leases.pop(id(lease), None)
-            lease.account = record.account
-            record.account.leases[id(lease)] = lease
 
     def find_lease(self, proxy: Any) -> Lease | None:
         """Find the lease of a proxy.
@@ -337,13 +151,19 @@ class Ledger:
         self.sessions += 1
         return SessionRecord(self.elsewhere, session, None)
 
-    def begin_session(self, record: SessionRecord) -> None:
-        """Enter that a session begins a transaction.
+    def use_session(self, record: SessionRecord, lease: Lease) -> None:
+        """Enter that a session took a lease, which is its owner's from now on.
 
         Args:
             record: The session.
+            lease: The lease that its transaction began with.
         """
         account = record.account
+        lease.session = record
+        if lease.account is not account:
+            lease.account.leases.pop(id(lease), None)
+            lease.account = account
+            account.leases[id(lease)] = lease
         if account.is_due:
             account.sessions[id(record)] = record
 
@@ -354,7 +174,6 @@ class Ledger:
             record: The session.
             trace: Where.
         """
-        self.begin_session(record)
         record.reopened = trace
         if record.in_block and record.account.is_due:
             record.account.reopened.append(record)

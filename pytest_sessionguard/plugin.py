@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Generator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,10 +22,14 @@ from pytest_sessionguard.settings import (
     MARKER,
     OPTIONS,
     Mode,
+    Settings,
     SettingsError,
     read_marks,
     read_settings,
 )
+
+if TYPE_CHECKING:
+    from pytest_sessionguard.postgres import Survey
 
 _FAILED = pytest.StashKey[bool]()
 _PACKET = pytest.StashKey[dict[str, Any]]()
@@ -41,15 +45,14 @@ class SessionGuardWarning(pytest.PytestWarning):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register every option with its ini twin."""
     group = parser.getgroup("sessionguard", "SQLAlchemy sessions and connections")
-    # The ini type "int" came with pytest 8.4; before, numbers are read as text.
-    kinds = {"int": "int" if pytest.version_tuple >= (8, 4) else "string"}
     for option in OPTIONS:
         action = "append" if option.kind == "args" else "store"
         group.addoption(
             option.flag, dest=option.name, action=action, metavar=option.metavar, help=option.help
         )
-        ini = "string" if option.kind == "string" else kinds.get(option.kind, option.kind)
-        parser.addini(option.name, option.help, type=ini, default=None)  # type: ignore[arg-type]
+        # The ini type "int" came with pytest 8.4; native TOML gives numbers only to that.
+        kind = "string" if option.kind == "int" and pytest.version_tuple < (8, 4) else option.kind
+        parser.addini(option.name, option.help, type=kind, default=None)  # type: ignore[arg-type]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -62,14 +65,17 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[SETTINGS] = settings
     config.pluginmanager.register(fixtures, "sessionguard-fixtures")
+    config.pluginmanager.register(PostgresHooks(settings), "sessionguard-postgres")
     summary = Summary()
+    if not hasattr(config, "workerinput"):
+        # Before the hooks of the run: of two last wrappers the later one is the inner one, and what
+        # the run still finds at its end comes before the summary.
+        config.pluginmanager.register(SummaryHooks(config, summary), "sessionguard-summary")
     if settings.mode is not Mode.OFF:
         guard = Guard(str(config.rootpath))
         guard.start()
         config.add_cleanup(guard.stop)
         config.pluginmanager.register(RunHooks(config, guard, summary), "sessionguard-run")
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(SummaryHooks(config, summary), "sessionguard-summary")
 
 
 class RunHooks:
@@ -94,7 +100,8 @@ class RunHooks:
             try:
                 read_marks(item.iter_markers("sessionguard"))
             except SettingsError as error:
-                raise pytest.UsageError(f"{item.nodeid}: {error}") from None
+                _refuse(self._config, items, f"{item.nodeid}: {error}")
+                break
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -112,13 +119,13 @@ class RunHooks:
         fixtures.choose_flavour(fixturedef, request)
         name = _name_fixture(fixturedef.argname)
         owner = Owner("fixture", name, fixturedef.scope, request.node.nodeid)
-        before = self._guard.start_fixture(fixturedef, owner, self._severities(request.node))
+        self._guard.start_fixture(fixturedef, owner, self._severities(request.node))
         ready = False
         try:
             value = yield
             ready = True
         finally:
-            self._guard.leave_fixture(fixturedef, before, ready=ready)
+            self._guard.leave_fixture(fixturedef, ready=ready)
         # Finalizers run in reverse, so this one runs before the fixture's own teardown.
         request.addfinalizer(partial(self._guard.tear_down_fixture, fixturedef))
         return value
@@ -135,10 +142,9 @@ class RunHooks:
         except BaseException:
             self._end(item, passed=False)
             raise
-        errors = self._end(item, passed=not item.stash.get(_FAILED, True))
-        if errors and self._settings.mode is Mode.FAIL:
-            verbose = self._config.get_verbosity() > 0
-            pytest.fail("\n\n".join(tell(f, verbose=verbose) for f in errors), pytrace=False)
+        text = self._end(item, passed=not item.stash.get(_FAILED, True))
+        if text and self._settings.mode is Mode.FAIL:
+            pytest.fail(text, pytrace=False)
         return value
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -177,11 +183,21 @@ class RunHooks:
         marks = read_marks(node.iter_markers("sessionguard"))
         return self._settings.severities(marks)
 
-    def _end(self, item: pytest.Item, *, passed: bool) -> list[Finding]:
+    def _end(self, item: pytest.Item, *, passed: bool) -> str:
+        """End the test and return the text of its errors."""
         findings, left_open = self._guard.end_test(item.nodeid, passed=passed)
+        errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+        text = self._tell(errors, verbose=self._config.get_verbosity() > 0)
+        item.stash[_LEFT_OPEN] = self._tell(left_open, verbose=False)
         item.stash[_PACKET] = self._pack(findings, item.nodeid)
-        item.stash[_LEFT_OPEN] = "\n\n".join(tell(finding) for finding in left_open)
-        return [finding for finding in findings if finding.severity is Severity.ERROR]
+        return text
+
+    def _tell(self, findings: list[Finding], *, verbose: bool) -> str:
+        try:
+            return "\n\n".join(tell(finding, verbose=verbose) for finding in findings)
+        except Exception as error:
+            self._guard.shield.report(error)
+            return ""
 
     def _pack(self, findings: list[Finding], nodeid: str) -> dict[str, Any]:
         fault = self._guard.shield.fault
@@ -192,6 +208,34 @@ class RunHooks:
         return pack(findings, self._guard.take_tally(), text)
 
 
+class PostgresHooks:
+    """Hooks that look at the doors to a Postgres before a test asks for one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._survey: Survey | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Stop before the first test where a test wants a Postgres and no door may open."""
+        from pytest_sessionguard.postgres import NoDoorError, survey
+
+        wanted = any(
+            "sessionguard_postgres" in getattr(item, "fixturenames", ()) for item in session.items
+        )
+        if wanted and not session.config.option.collectonly:
+            self._survey = survey(self._settings.postgres)
+            if self._survey.chosen is None:
+                text = str(NoDoorError(self._survey.refusals))
+                _refuse(session.config, session.items, text)
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say which door will be tried first, and why those before it will not."""
+        if self._survey is None:
+            return []
+        return [f"sessionguard_postgres: {'; '.join(self._survey.lines())}"]
+
+
 class SummaryHooks:
     """Hooks of the process that reports: it merges what every test brought."""
 
@@ -199,6 +243,7 @@ class SummaryHooks:
         self._config = config
         self._settings = config.stash[SETTINGS]
         self._summary = summary
+        self._refused = ""
 
     def pytest_report_header(self) -> str | None:
         """Show each setting that is not a default, with its source."""
@@ -214,9 +259,10 @@ class SummaryHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take what no test of a worker owned."""
-        packet = getattr(node, "workeroutput", {}).get("sessionguard")
-        if packet is not None:
-            self._summary.add(packet)
+        output = getattr(node, "workeroutput", {})
+        if "sessionguard" in output:
+            self._summary.add(output["sessionguard"])
+        self._refused = self._refused or output.get("sessionguard_refused", "")
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -225,21 +271,40 @@ class SummaryHooks:
         untold = any(f.severity is Severity.ERROR and not f.told_at for f in self._summary.findings)
         if untold and self._settings.mode is Mode.FAIL and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self._refused:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
         return value
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the findings that fail nothing, and the line that closes the run."""
+        if self._refused:
+            terminalreporter.write_line(f"ERROR: {self._refused}", red=True)
         if self._settings.mode is Mode.OFF or not self._is_concerned():
             return
         told = {Severity.ERROR.value} if self._settings.mode is Mode.FAIL else set()
         verbosity = self._config.get_verbosity()
-        show(terminalreporter, self._summary, told=frozenset(told), verbosity=verbosity)
+        try:
+            show(terminalreporter, self._summary, told=frozenset(told), verbosity=verbosity)
+        except Exception as error:
+            terminalreporter.write_line(f"sessionguard failed inside its summary: {error!r}")
 
     def _is_concerned(self) -> bool:
         """Tell whether the run has to do with SQLAlchemy, or asked for the guard by name."""
         named = "sessionguard" in (self._config.getoption("plugins") or ())
         seen = self._summary.tally.engines or self._summary.tally.sessions
         return bool(named or seen or self._settings.changed or "sqlalchemy" in sys.modules)
+
+
+def _refuse(config: pytest.Config, items: list[pytest.Item], text: str) -> None:
+    """End the run as a usage error, before any test.
+
+    A worker of xdist cannot: what it raises ends as an internal error of the controller. It runs
+    no test and leaves the text to the controller.
+    """
+    if not hasattr(config, "workeroutput"):
+        raise pytest.UsageError(text)
+    items.clear()
+    config.workeroutput["sessionguard_refused"] = text
 
 
 def _name_fixture(argname: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pytest_sessionguard.model import Severity
 from pytest_sessionguard.postgres.errors import PostgresSettingsError
 from pytest_sessionguard.postgres.settings import PostgresSettings
-from pytest_sessionguard.rules import RULES
+from pytest_sessionguard.rules.names import UnknownRuleError, find_rules
 
 
 class SettingsError(ValueError):
@@ -90,13 +90,7 @@ OPTIONS = (
         kind="args",
         metavar="RULES",
     ),
-    Option(
-        "sessionguard_ignore",
-        (),
-        "Rules that are off.",
-        kind="args",
-        metavar="RULES",
-    ),
+    Option("sessionguard_ignore", (), "Rules that are off.", kind="args", metavar="RULES"),
     Option(
         "sessionguard_postgres",
         "auto",
@@ -116,13 +110,7 @@ OPTIONS = (
         kind="int",
         metavar="N",
     ),
-    Option(
-        "sessionguard_max_overflow",
-        0,
-        "Their max_overflow.",
-        kind="int",
-        metavar="N",
-    ),
+    Option("sessionguard_max_overflow", 0, "Their max_overflow.", kind="int", metavar="N"),
     Option(
         "sessionguard_pool_timeout",
         2,
@@ -138,6 +126,10 @@ MARKER = (
     "and `off` need a reason), and how tight its engine fixtures are. On a module it holds for "
     "its fixtures too."
 )
+
+
+# The least that makes a tight pool: a QueuePool's pool_size of 0 means no limit.
+_LEAST = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0}
 
 
 @dataclass(frozen=True)
@@ -167,6 +159,7 @@ class Settings:
         flag_severities: What the command line says of rules; it beats a marker.
         postgres: How to come by a Postgres.
         pool: How tight the engines of the fixtures are.
+        flag_pool: What the command line says of that; it beats a marker.
         changed: Each setting that is not a default, with its source.
     """
 
@@ -175,6 +168,7 @@ class Settings:
     flag_severities: Mapping[str, Severity]
     postgres: PostgresSettings
     pool: PoolSettings
+    flag_pool: Mapping[str, int]
     changed: tuple[str, ...]
 
     def severities(self, marks: Marks) -> Mapping[str, Severity]:
@@ -197,7 +191,7 @@ class Settings:
         Returns:
             The settings of its pool.
         """
-        return PoolSettings(**{**vars(self.pool), **marks.pool})
+        return PoolSettings(**{**vars(self.pool), **marks.pool, **self.flag_pool})
 
 
 def read_settings(config: Config) -> Settings:
@@ -219,11 +213,7 @@ def read_settings(config: Config) -> Settings:
         values[option.name] = value
         if value != option.default:
             changed.append(f"{option.name}={_show(option, value)} (from {source.value})")
-    pool = PoolSettings(
-        pool_size=_count(values, "sessionguard_pool_size", 1),
-        max_overflow=_count(values, "sessionguard_max_overflow", -1),
-        pool_timeout=_count(values, "sessionguard_pool_timeout", 0),
-    )
+    pool = {name: _count(values[f"sessionguard_{name}"], name) for name in _LEAST}
     try:
         postgres = PostgresSettings(
             door=values["sessionguard_postgres"], image=values["sessionguard_postgres_image"]
@@ -232,10 +222,11 @@ def read_settings(config: Config) -> Settings:
         raise SettingsError(str(error)) from None
     return Settings(
         mode=_read_mode(values["sessionguard"]),
-        ini_severities=_read_severities(config.getini, "ini"),
-        flag_severities=_read_severities(config.getoption, "command line"),
+        ini_severities=_read_severities(config.getini, Source.INI),
+        flag_severities=_read_severities(config.getoption, Source.COMMAND_LINE),
         postgres=postgres,
-        pool=pool,
+        pool=PoolSettings(**pool),
+        flag_pool={n: pool[n] for n in _LEAST if config.getoption(f"sessionguard_{n}") is not None},
         changed=tuple(changed),
     )
 
@@ -267,47 +258,11 @@ def read_marks(markers: Iterable[Any]) -> Marks:
     return Marks(severities, pool)
 
 
-def find_rules(names: str | Iterable[str], source: str) -> list[str]:
-    """Find the codes of rules named by code, name, group or ``all``.
-
-    Args:
-        names: Names, each of which may list several with commas.
-        source: Where they were written, for the message.
-
-    Returns:
-        Their codes.
-
-    Raises:
-        SettingsError: No rule has such a name.
-    """
-    words = [names] if isinstance(names, str) else list(names)
-    codes: list[str] = []
-    for name in (part.strip() for word in words for part in word.split(",")):
-        if name:
-            codes += _find_rule(name, source)
-    return codes
-
-
-def _find_rule(word: str, source: str) -> list[str]:
-    upper = word.upper()
-    is_group = upper.startswith("SG") and len(upper) < 5
-    found = [
-        rule.code
-        for rule in RULES
-        if word.lower() in (rule.name, "all")
-        or upper == rule.code
-        or (is_group and rule.code.startswith(upper))
-    ]
-    if found:
-        return found
-    valid = [rule.code for rule in RULES] + [rule.name for rule in RULES]
-    near = get_close_matches(word, [*valid, *(code.lower() for code in valid)], n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    rules = ", ".join(f"{rule.code} ({rule.name})" for rule in RULES)
-    raise SettingsError(
-        f"sessionguard: no rule is named {word!r} (from {source}).{hint} "
-        f"The rules are {rules}; a group such as SG1, or all."
-    )
+def _find(names: str | Iterable[str], source: Source) -> list[str]:
+    try:
+        return find_rules(names)
+    except UnknownRuleError as error:
+        raise SettingsError(f"sessionguard: {error} (from {source.value})") from None
 
 
 def _read_marker(
@@ -321,34 +276,28 @@ def _read_marker(
     max_overflow: int | None = None,
     pool_timeout: int | None = None,
 ) -> Marks:
-    ignored = find_rules("all" if off else ignore, "marker")
-    if ignored and not reason.strip():
+    ignored = _find("all" if off else ignore, Source.MARKER)
+    if ignored and not str(reason or "").strip():
         raise SettingsError(
             "sessionguard: a marker that ignores a rule needs a reason: "
             '@pytest.mark.sessionguard(ignore="leaked-connection", reason="...")'
         )
-    severities = dict.fromkeys(find_rules(error, "marker"), Severity.ERROR)
-    severities.update((code, Severity.WARN) for code in find_rules(warn, "marker"))
+    severities = dict.fromkeys(_find(error, Source.MARKER), Severity.ERROR)
+    severities.update((code, Severity.WARN) for code in _find(warn, Source.MARKER))
     severities.update((code, Severity.OFF) for code in ignored)
-    pool: dict[str, Any] = {
-        "pool_size": pool_size,
-        "max_overflow": max_overflow,
-        "pool_timeout": pool_timeout,
-    }
-    for name, value in pool.items():
-        if value is not None and type(value) is not int:
-            raise SettingsError(f"sessionguard: {name} of a marker is a number, not {value!r}.")
-    return Marks(severities, {name: value for name, value in pool.items() if value is not None})
+    given = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": pool_timeout}
+    pool = {name: _count(value, name) for name, value in given.items() if value is not None}
+    return Marks(severities, pool)
 
 
-def _read_severities(get: Callable[[str], Any], source: str) -> dict[str, Severity]:
+def _read_severities(get: Callable[[str], Any], source: Source) -> dict[str, Severity]:
     severities = {}
     for name, severity in (
         ("sessionguard_error", Severity.ERROR),
         ("sessionguard_warn", Severity.WARN),
         ("sessionguard_ignore", Severity.OFF),
     ):
-        for code in find_rules(get(name) or (), source):
+        for code in _find(get(name) or (), source):
             severities[code] = severity
     return severities
 
@@ -357,7 +306,10 @@ def _resolve(config: Config, option: Option) -> tuple[Any, Source]:
     value = config.getoption(option.name)
     if value is not None:
         return (tuple(value) if option.kind == "args" else value), Source.COMMAND_LINE
-    value = config.getini(option.name)
+    try:
+        value = config.getini(option.name)
+    except Exception as error:  # pytest's own check of the type, of what class it may be
+        raise SettingsError(f"{option.name}: {error}") from None
     if option.kind == "args":
         value = tuple(value) if value else ()
     if value in (None, "", ()) or value == option.default:
@@ -377,13 +329,13 @@ def _read_mode(value: str) -> Mode:
         ) from None
 
 
-def _count(values: Mapping[str, Any], name: str, least: int) -> int:
+def _count(value: Any, name: str) -> int:
     try:
-        number = int(values[name])
-    except ValueError:
-        raise SettingsError(f"{name} is a number, not {values[name]!r}.") from None
-    if number < least:
-        raise SettingsError(f"{name} is {least} or more, not {number}.")
+        number = int(value)
+    except (TypeError, ValueError):
+        raise SettingsError(f"sessionguard: {name} is a number, not {value!r}.") from None
+    if number < _LEAST[name] or isinstance(value, (bool, float)):
+        raise SettingsError(f"sessionguard: {name} is {_LEAST[name]} or more, not {value!r}.")
     return number
 
 

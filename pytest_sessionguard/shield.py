@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 
 class Shield:
@@ -32,12 +34,31 @@ class Shield:
             self.report(error)
 
 
-def do_nothing(reference: object) -> None:
-    """Be the callback that makes Python clear a weak reference before finalizers run.
+class Shielded(Protocol):
+    """Whatever has a shield."""
 
-    Python 3.15 clears references without one only later (python/cpython#135552); SQLAlchemy
-    gives its own references one for the same reason (``_NOOP_WEAKREF_CALLBACK``).
+    shield: Shield
+
+
+_S = TypeVar("_S", bound=Shielded)
+_P = ParamSpec("_P")
+
+
+def shielded(method: Callable[Concatenate[_S, _P], None]) -> Callable[Concatenate[_S, _P], None]:
+    """Keep what a method raises from its caller.
 
     Args:
-        reference: The reference that died.
+        method: A method of a class that has a shield.
+
+    Returns:
+        The method, whose faults its shield takes.
     """
+
+    @functools.wraps(method)
+    def call(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:
+            self.shield.report(error)
+
+    return call

@@ -14,7 +14,7 @@ _FULL = 3
 class Screen(Protocol):
     """What is needed of pytest's terminal reporter."""
 
-    def section(self, title: str, sep: str = "=", **markup: bool) -> None:
+    def write_sep(self, sep: str, title: str | None = None, **markup: bool) -> None:
         """Write a heading."""
 
     def write_line(self, line: str, **markup: bool) -> None:
@@ -34,7 +34,7 @@ def show(
     """
     groups = [g for g in summary.groups() if g[0].severity.value not in told or not g[0].told_at]
     if groups or summary.fault:
-        screen.section("sessionguard", bold=True)
+        screen.write_sep("=", "sessionguard", bold=True)
     _show_groups(screen, groups, verbosity)
     if summary.fault:
         screen.write_line(
@@ -55,13 +55,12 @@ def close(summary: Summary) -> str:
         The line.
     """
     tally = summary.tally
-    seen = (
-        f"sessionguard: {_number(tally.tests, 'test')} judged, "
-        f"{_number(tally.engines, 'engine')} and {_number(tally.sessions, 'session')} seen"
-    )
-    if not tally.engines:
-        seen += " (nothing that it could judge)"
-    return f"{seen}, {', '.join(summary.counts()) or 'no findings'}"
+    judged = f"sessionguard: {_number(tally.tests, 'test')} judged"
+    findings = ", ".join(summary.counts()) or "no findings"
+    if not tally.engines and not summary.findings:
+        return f"{judged}, 0 engines seen: no connection was taken, so nothing could be found"
+    sessions = _number(tally.sessions, "session")
+    return f"{judged}, {_number(tally.engines, 'engine')} and {sessions} seen, {findings}"
 
 
 def _show_groups(screen: Screen, groups: list[list[Finding]], verbosity: int) -> None:

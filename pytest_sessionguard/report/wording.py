@@ -123,7 +123,18 @@ def _lead_to_dry_pool(finding: Finding) -> str:
         return f"After {calls} the next one {waits} with TimeoutError."
     if facts["pool"] == "NullPool":
         return "Each such call leaves one more connection open on the server."
-    return "The connection and its transaction stay open; with a QueuePool it would run dry."
+    return _SHARED_POOL
+
+
+# What a StaticPool and a SingletonThreadPool do: all callers get the one connection of the pool, or
+# of the thread, so nothing is missing in the test.
+_SHARED_POOL = "This pool shares one connection; a server's pool loses one at each such call."
+
+
+def _lead_to_collector(finding: Finding) -> str:
+    if finding.facts["pool"] in ("StaticPool", "SingletonThreadPool"):
+        return _SHARED_POOL
+    return "Until the collector comes the pool lacks it; an async one is cut off, not reused."
 
 
 def _open_in_block(finding: Finding) -> str:
@@ -174,9 +185,7 @@ _WORDINGS: dict[str, Wording] = {
     ),
     "SG102": Wording(
         title=lambda f: f"{_count(f, 'connection')} left to the garbage collector by {f.owner}",
-        consequence=lambda f: (
-            "Until the collector comes the pool lacks it; an async one is cut off, not reused."
-        ),
+        consequence=_lead_to_collector,
         fix=_open_in_block,
     ),
     "SG103": Wording(

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from pytest_sessionguard.accounts import Account, Crossing, Lease, PoolFacts, SessionRecord
 from pytest_sessionguard.callsite import Trace
-from pytest_sessionguard.ledger import Account, Crossing, Lease, PoolFacts, SessionRecord
 from pytest_sessionguard.model import CallSite, Fact, Place, Severity
 
 Render = Callable[[Trace | None], CallSite]
@@ -99,7 +99,7 @@ def tell_session(record: SessionRecord | None, render: Render) -> tuple[Place, .
     if record is None:
         return ()
     fate = ", never closed" if record.ended is None else ""
-    places = [Place("held by", render(record.trace), f"{record.kind} opened at {{}}{fate}")]
+    places = [Place("held by", render(record.opened), f"{record.kind} opened at {{}}{fate}")]
     if record.ended is not None and record.reopened is not None:
         places.append(Place("closed", render(record.ended)))
         places.append(Place("began again", render(record.reopened)))

@@ -39,7 +39,7 @@ Never: dispose of the engine before its loop ends, or use one loop for all that 
 
 from __future__ import annotations
 
-from pytest_sessionguard.ledger import Account
+from pytest_sessionguard.accounts import Account
 from pytest_sessionguard.model import Place, Severity
 from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place, state_pool
 

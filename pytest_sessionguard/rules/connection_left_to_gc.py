@@ -33,7 +33,7 @@ Never for code that serves requests. In a script that ends at once it does no ha
 
 from __future__ import annotations
 
-from pytest_sessionguard.ledger import Account
+from pytest_sessionguard.accounts import Account
 from pytest_sessionguard.model import Severity
 from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place, tell_leases
 

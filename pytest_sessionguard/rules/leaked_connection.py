@@ -38,7 +38,7 @@ Where a helper process or a pool of your own keeps the connection on purpose.
 
 from __future__ import annotations
 
-from pytest_sessionguard.ledger import Account
+from pytest_sessionguard.accounts import Account
 from pytest_sessionguard.model import Severity
 from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place, tell_leases
 

@@ -36,8 +36,8 @@ Where a session is meant to be used again, call `close()` instead of ending its 
 
 from __future__ import annotations
 
+from pytest_sessionguard.accounts import Account, SessionRecord
 from pytest_sessionguard.callsite import find_block_end
-from pytest_sessionguard.ledger import Account, SessionRecord
 from pytest_sessionguard.model import Fact, Place, Severity
 from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place, state_pool
 

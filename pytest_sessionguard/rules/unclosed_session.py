@@ -1,6 +1,7 @@
 """
 ## What it does
-Finds sessions that were used and not closed when their owner ended, or were collected unclosed.
+Finds sessions that took a connection and were not closed when their owner ended, or were collected
+unclosed.
 
 ## Why is this bad?
 An open session keeps every object it loaded, and takes a connection again at the next statement.
@@ -23,10 +24,11 @@ def add_user(engine, name):
 ```
 
 ## How it is seen
-The making and the closing of every `Session` and `AsyncSession` is recorded, and whether it began
-a transaction (`SessionEvents.after_transaction_create`). A session that holds a connection is told
-as SG101 or SG102 instead. A session of a `scoped_session` registry lives on by design; it is told
-only where it still holds a connection.
+The making and the closing of every `Session` and `AsyncSession` is recorded, and whether it took a
+connection (`SessionEvents.after_begin`). A session that holds one is told as SG101 or SG102
+instead. A session that was closed, used once more and has ended that transaction is none, and
+neither is one that was bound to somebody else's connection. A session of a `scoped_session` registry
+lives on by design; it is told only where it still holds a connection.
 
 ## When to ignore it
 In tests that keep a session for their own asserts and let it go with the test.
@@ -34,7 +36,7 @@ In tests that keep a session for their own asserts and let it go with the test.
 
 from __future__ import annotations
 
-from pytest_sessionguard.ledger import Account, Lease, SessionRecord
+from pytest_sessionguard.accounts import Account, Lease, SessionRecord
 from pytest_sessionguard.model import Fact, Place, Severity
 from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place
 
@@ -53,13 +55,15 @@ def judge(account: Account, render: Render) -> list[Verdict]:
         lease.session: lease for lease in account.open_leases()
     }
     records = [
-        record for record in account.open_sessions() if not record.is_scoped or record in leases
+        record
+        for record in account.open_sessions()
+        if record in leases or not (record.is_scoped or record.is_idle)
     ]
     verdicts = []
     for group in group_by_place(records):
         first = group[0]
         held = [leases[record] for record in group if record in leases]
-        places = [Place("opened", render(first.trace), f"{first.kind} at {{}}")]
+        places = [Place("opened", render(first.opened), f"{first.kind} at {{}}")]
         if held:
             places.append(Place("connection", render(held[0].trace), "{}, still checked out"))
         facts: dict[str, Fact] = {

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pytest_sessionguard.ledger import Lease, Ledger
+from pytest_sessionguard.accounts import Lease
+from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 
 __all__ = ["Watchers"]

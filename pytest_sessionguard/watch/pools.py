@@ -1,8 +1,10 @@
-"""Connections: pool events of SQLAlchemy become leases in the ledger.
+"""Connections: what pools hand out and take back become leases in the ledger.
 
-Listening on the class ``Pool`` reaches every pool, also those made before
-(``sqlalchemy.event.attr._ClsLevelDispatch``). A listener never raises: in ``checkout`` that would
-invalidate the user's connection.
+A return is an event of the pool; listening on the class ``Pool`` reaches every pool, also those
+made before (``sqlalchemy.event.attr._ClsLevelDispatch``). A checkout is seen by a wrapper of
+``Pool.connect``, which has to stand there anyway to tell who holds a pool that ran dry: a listener
+to ``checkout`` sends each checkout down a longer way (``_ConnectionFairy._checkout``), at twice the
+price. No listener and no wrapper raises anything of its own.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from sqlalchemy import event
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import Pool
 
-from pytest_sessionguard.callsite import Tracer
-from pytest_sessionguard.ledger import Birth, Crossing, Lease, Ledger
-from pytest_sessionguard.shield import Shield, do_nothing
+from pytest_sessionguard.accounts import Birth, Crossing, Lease
+from pytest_sessionguard.callsite import Tracer, capture_task
+from pytest_sessionguard.ledger import Ledger
+from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.patches import Patches
-from pytest_sessionguard.watch.private import KEY, know_pool
+from pytest_sessionguard.watch.private import CALLBACK, KEY, know_pool, make_record_finder
 
 
 class PoolWatch:
@@ -40,9 +43,10 @@ class PoolWatch:
         self._shield = shield
         self._describe = describe
         self._patches = Patches()
+        self._find_record, listeners = make_record_finder()
         self._listeners = {
+            **listeners,
             "connect": self._make_connect(),
-            "checkout": self._make_checkout(),
             "checkin": self._make_return(),
             "detach": self._make_return(),
             "invalidate": self._make_invalidate(),
@@ -52,32 +56,14 @@ class PoolWatch:
         """Begin to watch."""
         for name, listener in self._listeners.items():
             event.listen(Pool, name, listener)
-        self._patches.wrap(Pool, "connect", self._make_pool_connect)
+        for class_ in _find_classes(Pool):
+            self._patches.wrap(class_, "connect", self._make_connect_wrapper)
 
     def remove(self) -> None:
         """Stop watching and leave the classes as they were."""
         for name, listener in self._listeners.items():
             event.remove(Pool, name, listener)
         self._patches.remove()
-
-    def _make_checkout(self) -> Any:
-        ledger, failed = self._ledger, self._shield.report
-        reference, capture = weakref.ref, Tracer().capture
-
-        def on_checkout(dbapi_connection: Any, record: Any, proxy: Any) -> None:
-            try:
-                trace = capture()
-                pool = know_pool(ledger, proxy)
-                lease = Lease(
-                    reference(proxy, do_nothing), trace, ledger.current, pool, get_ident()
-                )
-                ledger.open_lease(record, lease)
-                if pool.loop_bound:
-                    self._compare_loops(record, lease)
-            except Exception as error:
-                failed(error)
-
-        return on_checkout
 
     def _make_return(self) -> Any:
         end_lease, failed = self._ledger.end_lease, self._shield.report
@@ -114,7 +100,9 @@ class PoolWatch:
             try:
                 birth = record.info.get(KEY)
                 if birth is not None and birth.pool is not None and _is_foreign(birth):
-                    trace = capture()
+                    trace, root = capture(), capture_task()
+                    if root is not None and not trace.passes(root.marks[0]):
+                        trace = root
                     ledger.add_crossing(Crossing(trace, birth.pool, birth))
             except Exception as error:
                 failed(error)
@@ -130,13 +118,30 @@ class PoolWatch:
         if _is_foreign(birth):
             self._ledger.add_crossing(Crossing(lease.trace, lease.pool, birth))
 
-    def _make_pool_connect(self, original: Any) -> Any:
+    def _make_connect_wrapper(self, original: Any) -> Any:
+        ledger, failed, find_record = self._ledger, self._shield.report, self._find_record
+        reference, capture = weakref.ref, Tracer().capture
+
         def connect(self: Any) -> Any:
             try:
-                return original(self)
+                proxy = original(self)
             except PoolTimeoutError as error:
                 watch._shield.run(partial(watch._tell_holders, error, self))
                 raise
+            try:
+                pool = getattr(self, KEY, None)
+                if pool is None or pool.ledger is not ledger:
+                    pool = know_pool(ledger, self)
+                record = find_record(proxy)
+                lease = Lease(
+                    reference(proxy, *CALLBACK), capture(), ledger.current, pool, get_ident()
+                )
+                ledger.open_lease(record, lease)
+                if pool.loop_bound:
+                    watch._compare_loops(record, lease)
+            except Exception as error:
+                failed(error)
+            return proxy
 
         watch = self
         return connect
@@ -146,6 +151,14 @@ class PoolWatch:
         if notes:
             held = "1 connection is" if len(notes) == 1 else f"{len(notes)} connections are"
             _add_notes(error, [f"sessionguard: {held} out of this pool", *notes])
+
+
+def _find_classes(class_: type[Pool]) -> list[type]:
+    """Return the classes of pools that have a ``connect`` of their own."""
+    below: list[type] = []
+    for subclass in class_.__subclasses__():
+        below += _find_classes(subclass)
+    return [class_, *below] if "connect" in class_.__dict__ else below
 
 
 def _is_foreign(birth: Birth) -> bool:

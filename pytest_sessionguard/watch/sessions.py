@@ -13,11 +13,12 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from pytest_sessionguard.callsite import Tracer
-from pytest_sessionguard.ledger import Ledger, SessionRecord
-from pytest_sessionguard.shield import Shield, do_nothing
+from pytest_sessionguard.accounts import SessionRecord
+from pytest_sessionguard.callsite import Trace, Tracer
+from pytest_sessionguard.ledger import Ledger
+from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.patches import Patches
-from pytest_sessionguard.watch.private import KEY
+from pytest_sessionguard.watch.private import CALLBACK, KEY
 
 
 class SessionWatch:
@@ -77,8 +78,7 @@ class SessionWatch:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
             try:
-                trace = capture()
-                self.__dict__[KEY] = open_session(reference(self, do_nothing), trace)
+                setattr(self, KEY, open_session(reference(self, *CALLBACK), capture()))
             except Exception as error:
                 failed(error)
 
@@ -90,12 +90,11 @@ class SessionWatch:
 
         def on_transaction_create(session: Any, transaction: Any) -> None:
             try:
+                record = getattr(session, KEY, None)
+                if record is None or record.ended is None or record.reopened is not None:
+                    return
                 if transaction.parent is None:
-                    record = session.__dict__.get(KEY) or _adopt(ledger, session)
-                    if record.ended is None or record.reopened is not None:
-                        ledger.begin_session(record)
-                    else:
-                        ledger.begin_again(record, capture())
+                    ledger.begin_again(record, capture())
             except Exception as error:
                 failed(error)
 
@@ -110,8 +109,10 @@ class SessionWatch:
                 if lease is None or lease.proxy() is not proxy:
                     lease = ledger.find_lease(proxy)
                 # A session bound to a connection (a savepoint harness) took nothing itself.
-                if lease is not None and lease.trace.by_session and lease.session is None:
-                    ledger.give_lease(lease, session.__dict__.get(KEY) or _adopt(ledger, session))
+                if lease is not None and lease.session is None and lease.trace.by_session:
+                    ledger.use_session(
+                        getattr(session, KEY, None) or _adopt(ledger, session), lease
+                    )
             except Exception as error:
                 failed(error)
 
@@ -179,7 +180,7 @@ class SessionWatch:
 
     def _enter(self, session: Any) -> None:
         try:
-            record = session.__dict__.get(KEY)
+            record = getattr(session, KEY, None)
             if record is not None and record.ended is not None:
                 self._ledger.reenter_session(record)
         except Exception as error:
@@ -187,23 +188,26 @@ class SessionWatch:
 
     def _leave(self, session: Any, *, by_block: bool) -> None:
         try:
-            record = session.__dict__.get(KEY)
+            record = getattr(session, KEY, None)
             if record is not None and record.leaving is None:
                 trace = self._end_tracer.capture()
-                in_block = by_block and _is_own_block(record, trace)
-                record.leaving = (trace, in_block)
+                if by_block and not trace.marks and record.trace is not None:
+                    # `async_sessionmaker.begin()` ends its session in a task of its own; it made
+                    # it on the line of its block.
+                    trace = record.trace
+                record.leaving = (trace, by_block and _is_own_block(record, trace))
         except Exception as error:
             self._shield.report(error)
 
     def _forget_leaving(self, session: Any) -> None:
         """Keep a close that failed, or was cancelled, from lending its place to the next one."""
-        record = session.__dict__.get(KEY)
+        record = getattr(session, KEY, None)
         if record is not None:
             record.leaving = None
 
     def _close(self, session: Any) -> None:
         try:
-            record = session.__dict__.get(KEY)
+            record = getattr(session, KEY, None)
             if record is not None:
                 trace, in_block = record.leaving or (self._end_tracer.capture(), False)
                 record.leaving = None
@@ -212,15 +216,18 @@ class SessionWatch:
             self._shield.report(error)
 
 
-def _is_own_block(record: SessionRecord, trace: Any) -> bool:
+def _is_own_block(record: SessionRecord, trace: Trace) -> bool:
     """Tell whether the function whose block ends is the one that made the session.
 
     A session that somebody else made and lent (a test's session behind a patched factory) is
-    used on after the block by right.
+    used on after the block by right, and so is the session of a registry.
     """
-    return bool(trace.marks) and record.trace is not None and record.trace.passes(trace.marks[0])
+    if record.trace is None or record.is_scoped or not trace.marks:
+        return False
+    return record.trace.passes(trace.marks[0])
 
 
 def _adopt(ledger: Ledger, session: Any) -> SessionRecord:
-    record = session.__dict__[KEY] = ledger.adopt_session(weakref.ref(session, do_nothing))
+    record = ledger.adopt_session(weakref.ref(session, *CALLBACK))
+    setattr(session, KEY, record)
     return record

@@ -15,18 +15,11 @@ from pytest_sessionguard import fixtures
 from pytest_sessionguard.fixtures import SETTINGS
 from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.model import Finding, Owner, Severity
+from pytest_sessionguard.options import MARKER, OPTIONS, Mode
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.terminal import show
 from pytest_sessionguard.report.wording import tell
-from pytest_sessionguard.settings import (
-    MARKER,
-    OPTIONS,
-    Mode,
-    Settings,
-    SettingsError,
-    read_marks,
-    read_settings,
-)
+from pytest_sessionguard.settings import Settings, SettingsError, read_marks, read_settings
 
 if TYPE_CHECKING:
     from pytest_sessionguard.postgres import Survey

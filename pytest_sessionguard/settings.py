@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from pytest_sessionguard.model import Severity
+from pytest_sessionguard.options import MARKER, OPTIONS, Mode, Option
 from pytest_sessionguard.postgres.errors import PostgresSettingsError
 from pytest_sessionguard.postgres.settings import PostgresSettings
 from pytest_sessionguard.rules.names import UnknownRuleError, find_rules
@@ -16,14 +17,6 @@ from pytest_sessionguard.rules.names import UnknownRuleError, find_rules
 
 class SettingsError(ValueError):
     """A setting that cannot be meant; its text names the valid values."""
-
-
-class Mode(str, Enum):
-    """What the guard does with an error finding."""
-
-    FAIL = "fail"
-    WARN = "warn"
-    OFF = "off"
 
 
 class Source(str, Enum):
@@ -43,89 +36,6 @@ class Config(Protocol):
 
     def getini(self, name: str) -> Any:
         """Return a value of the ini file."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One setting with its flag and its ini twin.
-
-    Attributes:
-        name: The ini's name; the flag is made of it.
-        default: Its value where nobody sets it.
-        help: What it does.
-        kind: ``string``, ``args`` or ``int``.
-        metavar: What the flag takes.
-    """
-
-    name: str
-    default: Any
-    help: str
-    kind: str = "string"
-    metavar: str = "VALUE"
-
-    @property
-    def flag(self) -> str:
-        """Return the flag of the command line."""
-        return "--" + self.name.replace("_", "-")
-
-
-OPTIONS = (
-    Option(
-        "sessionguard",
-        Mode.FAIL.value,
-        "What an error finding does: fail the test, warn in the summary, or off: see nothing.",
-        metavar="fail|warn|off",
-    ),
-    Option(
-        "sessionguard_error",
-        (),
-        "Rules whose findings are errors (codes, names, groups such as SG2, or all).",
-        kind="args",
-        metavar="RULES",
-    ),
-    Option(
-        "sessionguard_warn",
-        (),
-        "Rules whose findings are reported and fail nothing.",
-        kind="args",
-        metavar="RULES",
-    ),
-    Option("sessionguard_ignore", (), "Rules that are off.", kind="args", metavar="RULES"),
-    Option(
-        "sessionguard_postgres",
-        "auto",
-        "Where the Postgres of sessionguard_postgres comes from.",
-        metavar="auto|container|embedded|path|URL",
-    ),
-    Option(
-        "sessionguard_postgres_image",
-        PostgresSettings.image,
-        "The image of the container.",
-        metavar="IMAGE",
-    ),
-    Option(
-        "sessionguard_pool_size",
-        1,
-        "The pool_size of sessionguard_engine and sessionguard_async_engine.",
-        kind="int",
-        metavar="N",
-    ),
-    Option("sessionguard_max_overflow", 0, "Their max_overflow.", kind="int", metavar="N"),
-    Option(
-        "sessionguard_pool_timeout",
-        2,
-        "Their pool_timeout in seconds.",
-        kind="int",
-        metavar="SECONDS",
-    ),
-)
-
-MARKER = (
-    'sessionguard(*, ignore="", warn="", error="", reason="", off=False, pool_size=None, '
-    "max_overflow=None, pool_timeout=None): set what sessionguard's rules do in a test (`ignore` "
-    "and `off` need a reason), and how tight its engine fixtures are. On a module it holds for "
-    "its fixtures too."
-)
 
 
 # The least that makes a tight pool: a QueuePool's pool_size of 0 means no limit.
@@ -207,13 +117,17 @@ def read_settings(config: Config) -> Settings:
         SettingsError: A value is not valid.
     """
     values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
     changed = []
     for option in OPTIONS:
         value, source = _resolve(config, option)
-        values[option.name] = value
+        values[option.name], sources[option.name] = value, source
         if value != option.default:
             changed.append(f"{option.name}={_show(option, value)} (from {source.value})")
-    pool = {name: _count(values[f"sessionguard_{name}"], name) for name in _LEAST}
+    pool = {
+        name: _count(values[option], name, sources[option])
+        for name, option in ((name, f"sessionguard_{name}") for name in _LEAST)
+    }
     try:
         postgres = PostgresSettings(
             door=values["sessionguard_postgres"], image=values["sessionguard_postgres_image"]
@@ -221,7 +135,7 @@ def read_settings(config: Config) -> Settings:
     except PostgresSettingsError as error:
         raise SettingsError(str(error)) from None
     return Settings(
-        mode=_read_mode(values["sessionguard"]),
+        mode=_read_mode(values["sessionguard"], sources["sessionguard"]),
         ini_severities=_read_severities(config.getini, Source.INI),
         flag_severities=_read_severities(config.getoption, Source.COMMAND_LINE),
         postgres=postgres,
@@ -286,7 +200,11 @@ def _read_marker(
     severities.update((code, Severity.WARN) for code in _find(warn, Source.MARKER))
     severities.update((code, Severity.OFF) for code in ignored)
     given = {"pool_size": pool_size, "max_overflow": max_overflow, "pool_timeout": pool_timeout}
-    pool = {name: _count(value, name) for name, value in given.items() if value is not None}
+    pool = {
+        name: _count(value, name, Source.MARKER)
+        for name, value in given.items()
+        if value is not None
+    }
     return Marks(severities, pool)
 
 
@@ -317,7 +235,7 @@ def _resolve(config: Config, option: Option) -> tuple[Any, Source]:
     return value, Source.INI
 
 
-def _read_mode(value: str) -> Mode:
+def _read_mode(value: str, source: Source) -> Mode:
     try:
         return Mode(value)
     except ValueError:
@@ -325,17 +243,23 @@ def _read_mode(value: str) -> Mode:
         near = get_close_matches(value, [mode.value for mode in Mode], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SettingsError(
-            f"sessionguard: no mode is named {value!r}.{hint} The modes are {valid}."
+            f"sessionguard: no mode is named {value!r} (from {source.value}).{hint} "
+            f"The modes are {valid}."
         ) from None
 
 
-def _count(value: Any, name: str) -> int:
+def _count(value: Any, name: str, source: Source) -> int:
+    label = name if source is Source.MARKER else f"sessionguard_{name}"
     try:
         number = int(value)
     except (TypeError, ValueError):
-        raise SettingsError(f"sessionguard: {name} is a number, not {value!r}.") from None
-    if number < _LEAST[name] or isinstance(value, (bool, float)):
-        raise SettingsError(f"sessionguard: {name} is {_LEAST[name]} or more, not {value!r}.")
+        number = None
+    if number is None or isinstance(value, (bool, float)):
+        raise SettingsError(f"{label} is a number, not {value!r} (from {source.value}).")
+    if number < _LEAST[name]:
+        raise SettingsError(
+            f"{label} is {_LEAST[name]} or more, not {value!r} (from {source.value})."
+        )
     return number
 
 

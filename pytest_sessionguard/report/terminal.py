@@ -80,7 +80,9 @@ def _show_groups(screen: Screen, groups: list[list[Finding]], verbosity: int) ->
 
 
 def _name_tests(findings: list[Finding], *, verbose: bool) -> str:
-    names = list(dict.fromkeys(f.told_at or str(f.owner) for f in findings))
+    names = list(
+        dict.fromkeys(f.told_at if f.owner.is_test_bound else str(f.owner) for f in findings)
+    )
     if verbose or len(names) <= 3:
         return ", ".join(names)
     return f"{', '.join(names[:2])} and {len(names) - 2} more"

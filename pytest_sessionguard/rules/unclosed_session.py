@@ -27,7 +27,7 @@ def add_user(engine, name):
 The making and the closing of every `Session` and `AsyncSession` is recorded, and whether it took a
 connection (`SessionEvents.after_begin`). A session that holds one is told as SG101 or SG102
 instead. A session that was closed, used once more and has ended that transaction is none, and
-neither is one that was bound to somebody else's connection. A session of a `scoped_session` registry
+neither is one bound to somebody else's connection. A session of a `scoped_session` registry
 lives on by design; it is told only where it still holds a connection.
 
 ## When to ignore it

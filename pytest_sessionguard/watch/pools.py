@@ -123,6 +123,7 @@ class PoolWatch:
         reference, capture = weakref.ref, Tracer().capture
 
         def connect(self: Any) -> Any:
+            __tracebackhide__ = True  # pytest's tracebacks are to stay as they were
             try:
                 proxy = original(self)
             except PoolTimeoutError as error:

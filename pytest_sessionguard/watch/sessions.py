@@ -71,11 +71,14 @@ class SessionWatch:
         self._patches.remove()
         self._knows_async = False
 
+    # Each wrapper hides its frame from pytest's tracebacks, which are to stay as they were.
+
     def _make_init(self, original: Any) -> Any:
         open_session, failed = self._ledger.open_session, self._shield.report
         reference, capture = weakref.ref, Tracer().capture
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
             original(self, *args, **kwargs)
             try:
                 setattr(self, KEY, open_session(reference(self, *CALLBACK), capture()))
@@ -120,6 +123,7 @@ class SessionWatch:
 
     def _make_enter(self, original: Any) -> Any:
         def __enter__(self: Any) -> Any:
+            __tracebackhide__ = True
             watch._enter(self)
             return original(self)
 
@@ -128,6 +132,7 @@ class SessionWatch:
 
     def _make_exit(self, original: Any) -> Any:
         def __exit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
+            __tracebackhide__ = True
             watch._leave(self, by_block=True)
             try:
                 return original(self, type_, value, traceback)
@@ -139,6 +144,7 @@ class SessionWatch:
 
     def _make_close(self, original: Any) -> Any:
         def close(self: Any) -> None:
+            __tracebackhide__ = True
             original(self)
             watch._close(self)
 
@@ -149,6 +155,7 @@ class SessionWatch:
 
     def _make_async_enter(self, original: Any) -> Any:
         async def __aenter__(self: Any) -> Any:
+            __tracebackhide__ = True
             watch._enter(self.sync_session)
             return await original(self)
 
@@ -157,6 +164,7 @@ class SessionWatch:
 
     def _make_async_exit(self, original: Any) -> Any:
         async def __aexit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
+            __tracebackhide__ = True
             # The original closes in a task of its own, where the block is out of sight.
             watch._leave(self.sync_session, by_block=True)
             try:
@@ -169,6 +177,7 @@ class SessionWatch:
 
     def _make_async_close(self, original: Any) -> Any:
         async def close(self: Any) -> None:
+            __tracebackhide__ = True
             watch._leave(self.sync_session, by_block=False)
             try:
                 await original(self)

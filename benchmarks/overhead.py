@@ -45,10 +45,12 @@ def main() -> None:
         for name, urls in databases.items():
             workloads, close = make_workloads(*urls)
             for workload in workloads:
+                if options.match not in f"{name} {workload.name}":
+                    continue
                 cpu, wall = _compare(workload, options.rounds)
                 line = f"{name:<10}{workload.name:<26}{_show(cpu):>24}{_show(wall):>24}"
                 if options.instructions:
-                    line += f"{_count(workload, name, urls, options):>14}"
+                    line += f"{_count(workload, name):>14}"
                 print(line, flush=True)
             close()
 
@@ -56,6 +58,9 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="pairs of rounds (30)")
+    parser.add_argument(
+        "--match", default="", help="only rows with this text, as in 'postgres sync'"
+    )
     parser.add_argument("--postgres", default="embedded", help="a door or a URL, or none")
     parser.add_argument("--instructions", action="store_true", help="count instructions too")
     parser.add_argument("--only", help=argparse.SUPPRESS)
@@ -147,9 +152,7 @@ def _show(ratios: list[float]) -> str:
     return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _count(
-    workload: Workload, name: str, urls: tuple[object, object], options: argparse.Namespace
-) -> str:
+def _count(workload: Workload, name: str) -> str:
     """Return the ratio of instructions, over a few memory layouts."""
     ratios = []
     for layout in range(_LAYOUTS):
@@ -167,9 +170,7 @@ def _count_cycles(workload: Workload, name: str, layout: int, *, guarded: bool) 
     return (counts[1] - counts[0]) / (many - few)
 
 
-def _run_cachegrind(
-    workload: Workload, name: str, layout: int, cycles: int, guarded: bool
-) -> int:
+def _run_cachegrind(workload: Workload, name: str, layout: int, cycles: int, guarded: bool) -> int:
     command = [
         *("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"),
         *(sys.executable, __file__, "--only", f"{name}/{workload.name}", "--cycles", str(cycles)),
@@ -184,9 +185,7 @@ def _run_cachegrind(
     return int(found[1].replace(",", ""))
 
 
-def _run_only(
-    options: argparse.Namespace, databases: dict[str, tuple[object, object]]
-) -> None:
+def _run_only(options: argparse.Namespace, databases: dict[str, tuple[object, object]]) -> None:
     name, _, work = options.only.partition("/")
     workloads, close = make_workloads(*databases[name])
     workload = next(workload for workload in workloads if workload.name == work)

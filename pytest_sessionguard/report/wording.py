@@ -121,18 +121,21 @@ def _lead_to_dry_pool(finding: Finding) -> str:
         waits = f"waits {wait} s and fails" if wait else "fails"
         calls = "1 such call" if size + overflow == 1 else f"{size + overflow} such calls"
         return f"After {calls} the next one {waits} with TimeoutError."
+    if facts["pool"] in _SHARING_POOLS:
+        return _SHARED_POOL
     if facts["pool"] == "NullPool":
         return "Each such call leaves one more connection open on the server."
-    return _SHARED_POOL
+    return "The connection and its transaction stay open on the server."
 
 
 # What a StaticPool and a SingletonThreadPool do: all callers get the one connection of the pool, or
 # of the thread, so nothing is missing in the test.
+_SHARING_POOLS = ("StaticPool", "SingletonThreadPool")
 _SHARED_POOL = "This pool shares one connection; a server's pool loses one at each such call."
 
 
 def _lead_to_collector(finding: Finding) -> str:
-    if finding.facts["pool"] in ("StaticPool", "SingletonThreadPool"):
+    if finding.facts["pool"] in _SHARING_POOLS:
         return _SHARED_POOL
     return "Until the collector comes the pool lacks it; an async one is cut off, not reused."
 

@@ -1,6 +1,6 @@
 """The back end on a real Postgres: one event loop and one engine for the run."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx

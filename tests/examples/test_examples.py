@@ -1,0 +1,96 @@
+"""The examples: each fault at its line, and nothing in the mended twins."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_sessionguard.rules import RULES
+
+ROOT = Path(__file__).parents[2]
+CODES = {rule.code for rule in RULES}
+EXAMPLES = ["chat", "recruiting"]
+
+pytestmark = pytest.mark.postgres
+
+
+def run(example: str, form: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run the suite of one form as the README does."""
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", f"examples/{example}/{form}", "-v", *args),
+            *("-o", "sessionguard_postgres=embedded", "-p", "no:cacheprovider"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def read_marks(example: str) -> set[tuple[str, str]]:
+    """Return the rule and the place of each ``# fault:`` comment, of the rules that exist."""
+    form = ROOT / "examples" / example / "faulty"
+    marks = set()
+    for path in form.rglob("*.py"):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found = re.search(r"# fault: (.+)$", line)
+            for code in re.findall(r"SG\d+", found[1] if found else ""):
+                if code in CODES:
+                    marks.add((code, f"{path.relative_to(form).as_posix()}:{number} "))
+    return marks
+
+
+def read_findings(text: str) -> list[tuple[str, str]]:
+    """Return the rule and the text of each finding in a terminal report."""
+    parts = re.split(r"^(SG\d+) [a-z-]+: ", text, flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_faulty(example: str) -> None:
+    """Every marked fault is found by its rule at its line, and no other place is named."""
+    marks = read_marks(example)
+    result = run(example, "faulty")
+    findings = read_findings(result.stdout)
+
+    assert result.returncode == 1, result.stdout
+    assert " failed" not in result.stdout.splitlines()[-1]
+    for code, place in marks:
+        assert any(place in text for rule, text in findings if rule == code), (code, place)
+    for rule, text in findings:
+        assert any(place in text for code, place in marks if code == rule), (rule, text)
+    assert len(marks) > 4
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_faulty_unguarded(example: str) -> None:
+    """The tests of the faulty form see none of it themselves."""
+    result = run(example, "faulty", "--sessionguard=off")
+
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_mended(example: str) -> None:
+    """The mended form is green and without a finding."""
+    result = run(example, "mended")
+
+    assert result.returncode == 0, result.stdout
+    assert ", no findings" in result.stdout
+    assert read_findings(result.stdout) == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_both_forms_have_the_same_tests(example: str) -> None:
+    """What the faulty form's tests ask is what the mended form's do."""
+    folder = ROOT / "examples" / example
+    names = [path.name for path in (folder / "faulty").glob("test_*.py")]
+
+    assert names
+    for name in names:
+        assert (folder / "faulty" / name).read_text() == (folder / "mended" / name).read_text()

@@ -85,6 +85,7 @@ class LeakCheck:
             Both, less what was forgotten at the start.
         """
         accounts = self._accounts()
+        self._guard.settle(accounts)
         lost = [lease for account in accounts for lease in account.lost_leases()]
         if self._dialects:
             out = [lease for lease in self._guard.ledger.all_leases() if lease.is_out]

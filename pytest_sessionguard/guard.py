@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from pytest_sessionguard.accounts import Account, Lease
 from pytest_sessionguard.callsite import Trace, render
@@ -217,7 +216,7 @@ class Guard:
 
     def _judge_due(self, accounts: list[Account], nodeid: str) -> list[Finding]:
         """Judge accounts once what can still end by itself has ended."""
-        self.shield.run(partial(self._settle, accounts))
+        self.settle(accounts)
         return self._judge(accounts, nodeid)
 
     def _judge(self, accounts: list[Account], nodeid: str) -> list[Finding]:
@@ -232,6 +231,27 @@ class Guard:
             self.look()
             return []
         return findings
+
+    @shielded
+    def settle(self, accounts: list[Account]) -> None:
+        """Let go of what nobody holds, and wait for what other threads are about to close.
+
+        Whether the collector came before a test's end is luck; after a collection it is no longer
+        luck whether a finding is SG101 or SG102. It costs nothing where nothing is out.
+
+        Args:
+            accounts: The accounts that are about to be judged.
+        """
+        if not any(account.open_leases() for account in accounts):
+            return
+        with warnings.catch_warnings():
+            # SQLAlchemy warns of connections that are collected; the finding says it better.
+            warnings.simplefilter("ignore")
+            gc.collect()
+        pause, deadline = 0.001, time.monotonic() + _GRACE
+        while self.ledger.threads_out(accounts) and time.monotonic() < deadline:
+            time.sleep(pause)
+            pause = min(pause * 2, 0.1)
 
     def take_tally(self) -> Tally:
         """Count what was seen since the last call.
@@ -286,23 +306,6 @@ class Guard:
                     )
                 )
         return findings
-
-    def _settle(self, accounts: list[Account]) -> None:
-        """Let go of what nobody holds, and wait for what other threads are about to close.
-
-        Whether the collector came before a test's end is luck; after a collection it is no longer
-        luck whether a finding is SG101 or SG102. It costs nothing where nothing is out.
-        """
-        if not any(account.open_leases() for account in accounts):
-            return
-        with warnings.catch_warnings():
-            # SQLAlchemy warns of connections that are collected; the finding says it better.
-            warnings.simplefilter("ignore")
-            gc.collect()
-        pause, deadline = 0.001, time.monotonic() + _GRACE
-        while self.ledger.threads_out(accounts) and time.monotonic() < deadline:
-            time.sleep(pause)
-            pause = min(pause * 2, 0.1)
 
 
 def active_guard() -> Guard | None:

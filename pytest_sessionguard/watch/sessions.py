@@ -145,8 +145,10 @@ class SessionWatch:
     def _make_close(self, original: Any) -> Any:
         def close(self: Any) -> None:
             __tracebackhide__ = True
-            original(self)
-            watch._close(self)
+            try:
+                original(self)
+            finally:  # a close that fails was asked for all the same
+                watch._close(self)
 
         watch = self
         return close

@@ -1,0 +1,56 @@
+"""What all tests of the plugin share: a clean environment, and suites to run."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+import pytest
+from harness import Project, tidy_up
+
+pytest_plugins = ["pytester"]
+
+_FOREIGN = ("PYTEST_", "CI", "BUILD_NUMBER", "GITHUB_", "COV_", "TOX_")
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take out of the environment whatever changes how an inner pytest behaves or looks."""
+    for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
+        if name not in ("PYTEST_CURRENT_TEST", "PYTEST_DEBUG_TEMPROOT", "PYTEST_VERSION"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[None]:
+    """Import once what suites import, or each inner run would do so anew and have other classes."""
+    for name in ("aiosqlite", "sqlalchemy.dialects.sqlite.aiosqlite", "sqlalchemy.ext.asyncio"):
+        importlib.import_module(name)
+
+    # The collector runs at the end of every inner run; it need not look at all this again.
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def tidy() -> Iterator[None]:
+    """Let go of what suites have leaked once pytester, which keeps their items, has ended."""
+    yield
+    tidy_up()
+
+
+@pytest.fixture
+def project(
+    clean_environment: None, warm: None, tidy: None, pytester: pytest.Pytester
+) -> Callable[[Mapping[str, str]], Project]:
+    """Give what makes a suite of files, in a folder of this test's own."""
+    return partial(Project, pytester)

@@ -75,3 +75,5 @@ def test_commands() -> None:
     assert len(commands) == 2
     assert '-e ".[embedded]" --group tests' in commands[1]
     assert '-e ".[embedded]" --group tests' in script
+    assert "-m pytest -n auto" in commands[1]
+    assert "-m pytest -n auto" in script

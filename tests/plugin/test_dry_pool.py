@@ -106,7 +106,7 @@ def test_without_the_plugin(project):
     """Without the plugin the error is as ever."""
     run = project(SYNC).run("-p", "no:sessionguard")
     assert run.results == {"test_dry": "failed"}
-    assert "sessionguard" not in run.failure("test_dry")
+    assert "sessionguard:" not in run.failure("test_dry")
 
 
 @pytest.mark.postgres

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 LEAK = """
     from sqlalchemy import create_engine
 
@@ -49,9 +51,10 @@ def test_without_autoload(project):
 def test_pytest_plugins(project):
     """`pytest_plugins = ["sessionguard"]` in a conftest loads it."""
     suite = project({"test_x.py": LEAK, "conftest.py": 'pytest_plugins = ["sessionguard"]'})
-    run = suite.run(subprocess=True, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    assert run.found == ["SG101 test_leak"]
     assert suite.run(subprocess=True).found == ["SG101 test_leak"]
+    if pytest.version_tuple >= (9, 0):  # before, it looked up no entry point where autoload is off
+        run = suite.run(subprocess=True, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+        assert run.found == ["SG101 test_leak"]
 
 
 def test_refused(project):

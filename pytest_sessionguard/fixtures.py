@@ -136,11 +136,10 @@ def choose_flavour(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRe
         fixturedef: The fixture about to be set up.
         request: Its request.
     """
-    if (
-        fixturedef.argname == "sessionguard_async_engine"
-        and "anyio_backend" in request.fixturenames
-    ):
-        fixturedef.func = make_async_engine_in_loop  # type: ignore[misc]
+    if fixturedef.argname == "sessionguard_async_engine":
+        in_loop = "anyio_backend" in request.fixturenames
+        flavour: Any = make_async_engine_in_loop if in_loop else make_async_engine
+        fixturedef.func = flavour  # type: ignore[misc]
 
 
 def _attach(config: pytest.Config, folder: Path, worker: dict[str, Any]) -> Postgres:

@@ -212,7 +212,9 @@ class Guard:
             The findings.
         """
         ended, self._ended = self._ended, []
-        return self._judge_due(ended, "") if self.is_watching else []
+        # What was still bound to a test is an interrupted one's.
+        wider = [account for account in ended if not account.goes_with_test]
+        return self._judge_due(wider, "") if self.is_watching else []
 
     def _judge_due(self, accounts: list[Account], nodeid: str) -> list[Finding]:
         """Judge accounts once what can still end by itself has ended."""

@@ -92,7 +92,7 @@ class Ledger:
             return
         account = lease.account
         account.leases.pop(id(lease), None)
-        if lease.proxy() is None and account.is_due:
+        if lease.proxy() is None and account.is_due and not _may_be_another(lease):
             account.lost.append(lease)
 
     def find_lease(self, proxy: Any) -> Lease | None:
@@ -205,8 +205,9 @@ class Ledger:
 
     def all_leases(self) -> list[Lease]:
         """Return every lease that was entered and not ended, each once."""
-        shared = [lease for leases in list(self._shared.values()) for lease in leases]
-        leases = [*(lease for lease in shared if lease.is_out), *self.out.values()]
+        records = [reference() for reference in self._shared.keyrefs()]
+        shared = [lease for r in records if r is not None for lease in self._shared.get(r, ())]
+        leases = [*(lease for lease in shared if lease.is_out), *list(self.out.values())]
         return list({id(lease): lease for lease in leases}.values())
 
     def threads_out(self, accounts: list[Account]) -> bool:
@@ -231,10 +232,15 @@ class Ledger:
     def _prune(self, record: Any) -> None:
         """Drop what ended of the leases that share a record."""
         still_out = []
-        for lease in self._shared.pop(record):
+        for lease in self._shared.pop(record, ()):
             if lease.is_out:
                 still_out.append(lease)
             else:
                 lease.account.leases.pop(id(lease), None)
         if still_out:
             self._shared[record] = still_out
+
+
+def _may_be_another(lease: Lease) -> bool:
+    """Tell whether the return may be that of another thread, with which a StaticPool shares."""
+    return lease.pool.kind == "StaticPool" and lease.thread != threading.get_ident()

@@ -19,7 +19,7 @@ from pytest_sessionguard.options import MARKER, OPTIONS, Mode
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.terminal import show
 from pytest_sessionguard.report.wording import tell
-from pytest_sessionguard.settings import Settings, SettingsError, read_marks, read_settings
+from pytest_sessionguard.settings import Marks, Settings, SettingsError, read_marks, read_settings
 
 if TYPE_CHECKING:
     from pytest_sessionguard.postgres import Survey
@@ -86,6 +86,7 @@ class RunHooks:
         """Watch what the conftests imported, before modules of tests open things."""
         self._guard.look()
 
+    @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Watch what the tests imported, and refuse markers that cannot be meant."""
         self._guard.look()
@@ -99,6 +100,7 @@ class RunHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Make the test the owner."""
+        __tracebackhide__ = True
         item.stash[_FAILED] = False
         owner = Owner("test", item.name, nodeid=item.nodeid)
         self._guard.start_test(owner, self._severities(item))
@@ -109,6 +111,7 @@ class RunHooks:
         self, fixturedef: pytest.FixtureDef[Any], request: Any
     ) -> Generator[None, Any, Any]:
         """Make the fixture the owner while it is set up, and again when its teardown begins."""
+        __tracebackhide__ = True
         fixtures.choose_flavour(fixturedef, request)
         name = _name_fixture(fixturedef.argname)
         owner = Owner("fixture", name, fixturedef.scope, request.node.nodeid)
@@ -130,10 +133,13 @@ class RunHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Judge the test once everything of it has been torn down."""
+        __tracebackhide__ = True
         try:
             value = yield
         except BaseException:
-            self._end(item, passed=False)
+            errors = self._end(item, passed=False)
+            texts = [errors, item.stash[_LEFT_OPEN]]
+            item.stash[_LEFT_OPEN] = "\n\n".join(text for text in texts if text)
             raise
         text = self._end(item, passed=not item.stash.get(_FAILED, True))
         if text and self._settings.mode is Mode.FAIL:
@@ -173,7 +179,10 @@ class RunHooks:
         return value
 
     def _severities(self, node: Any) -> Mapping[str, Severity]:
-        marks = read_marks(node.iter_markers("sessionguard"))
+        try:
+            marks = read_marks(node.iter_markers("sessionguard"))
+        except SettingsError:  # a marker added while tests run; collected ones were checked
+            marks = Marks()
         return self._settings.severities(marks)
 
     def _end(self, item: pytest.Item, *, passed: bool) -> str:

@@ -29,7 +29,7 @@ def ask_twice(engine):
 ```
 
 ## How it is seen
-At `PoolEvents.connect` the guard notes the running loop, at `checkout` (or, where
+At `PoolEvents.connect` the guard notes the running loop, at each checkout (or, where
 `pool_pre_ping` meets the foreign connection first, at `invalidate`) it compares. Drivers that
 work under any loop, such as psycopg and aiosqlite, are left alone, and so is NullPool.
 

@@ -27,10 +27,11 @@ def count_users(engine):
 ```
 
 ## How it is seen
-Every checkout and every return of every pool is recorded (`PoolEvents.checkout`, `checkin`,
-`detach`). A connection that a session takes belongs to whoever opened the session, any other to
-what ran when it was taken. A living session of a `scoped_session` registry is meant to outlast a
-test: what it holds is told as SG201. Leases of threads that still run get half a second to end.
+Every checkout of every pool is recorded (a wrapper of `Pool.connect`), and every return
+(`PoolEvents.checkin`, `detach`). A connection that a session takes belongs to whoever opened the
+session, any other to what ran when it was taken. A living session of a `scoped_session` registry is
+meant to outlast a test: what it holds is told as SG201. Leases of threads that still run get half a
+second to end.
 
 ## When to ignore it
 Where a helper process or a pool of your own keeps the connection on purpose.

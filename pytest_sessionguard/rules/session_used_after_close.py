@@ -27,7 +27,7 @@ def count_users(engine):
 The end of a `with` or `async with` block of a session is recorded where the function that made
 the session runs it, and every transaction that begins (`SessionEvents.after_transaction_create`).
 `close()` and `scoped_session` are none: SQLAlchemy documents that a session may be used again. Nor
-is a second `with` block, nor a session that somebody else made and lent.
+is a second `with` block, an explicit `begin()`, nor a session that somebody else made and lent.
 A connection that such a session loses is told in the same finding, not as SG101 or SG102 again.
 
 ## When to ignore it

@@ -96,7 +96,7 @@ class PoolWatch:
         capture = Tracer().capture
 
         def on_invalidate(dbapi_connection: Any, record: Any, exception: Any) -> None:
-            # With pool_pre_ping the ping of a foreign loop's connection fails before `checkout`.
+            # With pool_pre_ping a foreign loop's connection fails its ping before `connect` ends.
             try:
                 birth = record.info.get(KEY)
                 if birth is not None and birth.pool is not None and _is_foreign(birth):
@@ -124,12 +124,16 @@ class PoolWatch:
 
         def connect(self: Any) -> Any:
             __tracebackhide__ = True  # pytest's tracebacks are to stay as they were
+            newest = ledger.newest
             try:
                 proxy = original(self)
             except PoolTimeoutError as error:
                 watch._shield.run(partial(watch._tell_holders, error, self))
                 raise
             try:
+                inner = ledger.newest
+                if inner is not newest and inner is not None and inner.proxy() is proxy:
+                    return proxy  # entered by `super().connect()`, which is wrapped too
                 pool = getattr(self, KEY, None)
                 if pool is None or pool.ledger is not ledger:
                     pool = know_pool(ledger, self)

@@ -11,7 +11,7 @@ import weakref
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransactionOrigin
 
 from pytest_sessionguard.accounts import SessionRecord
 from pytest_sessionguard.callsite import Trace, Tracer
@@ -89,14 +89,15 @@ class SessionWatch:
 
     def _make_transaction_create(self) -> Any:
         ledger, failed = self._ledger, self._shield.report
-        capture = Tracer().capture
+        capture, begun_by_user = Tracer().capture, SessionTransactionOrigin.BEGIN
 
         def on_transaction_create(session: Any, transaction: Any) -> None:
             try:
                 record = getattr(session, KEY, None)
                 if record is None or record.ended is None or record.reopened is not None:
                     return
-                if transaction.parent is None:
+                # An explicit `begin()` is not silent: whoever writes it means it.
+                if transaction.parent is None and transaction.origin is not begun_by_user:
                     ledger.begin_again(record, capture())
             except Exception as error:
                 failed(error)
@@ -158,7 +159,7 @@ class SessionWatch:
     def _make_async_enter(self, original: Any) -> Any:
         async def __aenter__(self: Any) -> Any:
             __tracebackhide__ = True
-            watch._enter(self.sync_session)
+            watch._enter(_inner_of(self))
             return await original(self)
 
         watch = self
@@ -168,11 +169,11 @@ class SessionWatch:
         async def __aexit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
             __tracebackhide__ = True
             # The original closes in a task of its own, where the block is out of sight.
-            watch._leave(self.sync_session, by_block=True)
+            watch._leave(_inner_of(self), by_block=True)
             try:
                 return await original(self, type_, value, traceback)
             finally:
-                watch._forget_leaving(self.sync_session)
+                watch._forget_leaving(_inner_of(self))
 
         watch = self
         return __aexit__
@@ -180,11 +181,11 @@ class SessionWatch:
     def _make_async_close(self, original: Any) -> Any:
         async def close(self: Any) -> None:
             __tracebackhide__ = True
-            watch._leave(self.sync_session, by_block=False)
+            watch._leave(_inner_of(self), by_block=False)
             try:
                 await original(self)
             finally:
-                watch._forget_leaving(self.sync_session)
+                watch._forget_leaving(_inner_of(self))
 
         watch = self
         return close
@@ -225,6 +226,11 @@ class SessionWatch:
                 self._ledger.close_session(record, trace, in_block=in_block)
         except Exception as error:
             self._shield.report(error)
+
+
+def _inner_of(session: Any) -> Any:
+    """Return the sync session of an async one; a double of the user's may have none."""
+    return getattr(session, "sync_session", None)
 
 
 def _is_own_block(record: SessionRecord, trace: Trace) -> bool:

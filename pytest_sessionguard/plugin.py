@@ -143,6 +143,7 @@ class RunHooks:
             raise
         text = self._end(item, passed=not item.stash.get(_FAILED, True))
         if text and self._settings.mode is Mode.FAIL:
+            __tracebackhide__ = False  # pytest says so where it finds no frame to show
             pytest.fail(text, pytrace=False)
         return value
 

@@ -139,6 +139,17 @@ def test_errors_of_fixtures_show_the_users_code(project):
     assert "in teardown" in run.text
 
 
+def test_verdict_stands_alone(project):
+    """The verdict is the finding's text, without a word of pytest's on frames."""
+    test_x = f"""{HEAD}
+    def test_it():
+        kept.append(engine.connect())
+    """
+    run = project({"test_x.py": test_x}).run()
+    assert ["SG101 test_it"] == run.found
+    assert "traceback" not in run.text
+
+
 @pytest.mark.postgres
 def test_async_engine_in_turn(project):
     """The async engine serves anyio's tests, pytest-asyncio's and sync ones, in any order."""

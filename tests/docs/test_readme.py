@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from pytest_sessionguard import assertions
 from pytest_sessionguard.options import OPTIONS
-from pytest_sessionguard.rules import RULES
+from pytest_sessionguard.rules import RULES, names
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -77,3 +80,12 @@ def test_commands() -> None:
     assert '-e ".[embedded]" --group tests' in script
     assert "-m pytest -n auto" in commands[1]
     assert "-m pytest -n auto" in script
+
+
+@pytest.mark.parametrize("module", [names, assertions])
+def test_examples_of_docstrings(module: ModuleType) -> None:
+    """The examples in the docstrings run."""
+    result = doctest.testmod(module)
+
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -64,9 +64,10 @@ class Ledger:
         before = self.out.get(record)
         if before is not None:
             if before.proxy() is lease.proxy():
-                # A SingletonThreadPool hands the same one out again, and counts. Which of those who
+                # Entered already, by the `super().connect()` of a pool that has its own. Or a
+                # SingletonThreadPool hands the same one out again, and counts: which of those who
                 # hold it has not closed it is past finding out.
-                before.told = True
+                before.told = lease.pool.kind == "SingletonThreadPool"
                 return
             self._shared.setdefault(record, [before])
             self._shares = True

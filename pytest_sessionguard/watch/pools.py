@@ -124,16 +124,12 @@ class PoolWatch:
 
         def connect(self: Any) -> Any:
             __tracebackhide__ = True  # pytest's tracebacks are to stay as they were
-            newest = ledger.newest
             try:
                 proxy = original(self)
             except PoolTimeoutError as error:
                 watch._shield.run(partial(watch._tell_holders, error, self))
                 raise
             try:
-                inner = ledger.newest
-                if inner is not newest and inner is not None and inner.proxy() is proxy:
-                    return proxy  # entered by `super().connect()`, which is wrapped too
                 pool = getattr(self, KEY, None)
                 if pool is None or pool.ledger is not ledger:
                     pool = know_pool(ledger, self)

@@ -37,9 +37,9 @@ class Model:
     ended: str = ""
     again: bool = False
 
-    def begin(self) -> None:
+    def begin(self, *, by_name: bool = False) -> None:
         self.begun = True
-        self.again = self.again or self.ended == "own block"
+        self.again = self.again or (self.ended == "own block" and not by_name)
 
     def execute(self) -> None:
         if not self.begun:
@@ -92,7 +92,7 @@ class SessionMachine(RuleBasedStateMachine):
         session, model = self.pick(data)
         if not model.begun:
             session.begin()
-            model.begin()
+            model.begin(by_name=True)
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())

@@ -67,7 +67,7 @@ class Ledger:
                 # Entered already, by the `super().connect()` of a pool that has its own. Or a
                 # SingletonThreadPool hands the same one out again, and counts: which of those who
                 # hold it has not closed it is past finding out.
-                before.told = lease.pool.kind == "SingletonThreadPool"
+                before.told = before.told or lease.pool.kind == "SingletonThreadPool"
                 return
             self._shared.setdefault(record, [before])
             self._shares = True

@@ -10,28 +10,58 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_sessionguard.assertions import (
+    from pytest_sessionguard.assertions.leaks import (
         LeakCheck,
         LeakedConnectionError,
         assert_no_leaked_connections,
     )
+    from pytest_sessionguard.assertions.loads import (
+        LazyLoadError,
+        NoLazyLoad,
+        assert_no_lazy_load,
+    )
+    from pytest_sessionguard.assertions.results import (
+        AttachedResultError,
+        UnloadedResultError,
+        assert_detached,
+        assert_loaded,
+    )
+    from pytest_sessionguard.handle import BoundaryError, SessionGuard
     from pytest_sessionguard.plugin import SessionGuardWarning
     from pytest_sessionguard.postgres import Postgres
 
 __all__ = [
+    "AttachedResultError",
+    "BoundaryError",
+    "LazyLoadError",
     "LeakCheck",
     "LeakedConnectionError",
+    "NoLazyLoad",
     "Postgres",
+    "SessionGuard",
     "SessionGuardWarning",
+    "UnloadedResultError",
+    "assert_detached",
+    "assert_loaded",
+    "assert_no_lazy_load",
     "assert_no_leaked_connections",
 ]
 
 _HOMES = {
-    "LeakCheck": "assertions",
-    "LeakedConnectionError": "assertions",
+    "AttachedResultError": "assertions.results",
+    "BoundaryError": "handle",
+    "LazyLoadError": "assertions.loads",
+    "LeakCheck": "assertions.leaks",
+    "LeakedConnectionError": "assertions.leaks",
+    "NoLazyLoad": "assertions.loads",
     "Postgres": "postgres",
+    "SessionGuard": "handle",
     "SessionGuardWarning": "plugin",
-    "assert_no_leaked_connections": "assertions",
+    "UnloadedResultError": "assertions.results",
+    "assert_detached": "assertions.results",
+    "assert_loaded": "assertions.results",
+    "assert_no_lazy_load": "assertions.loads",
+    "assert_no_leaked_connections": "assertions.leaks",
 }
 
 

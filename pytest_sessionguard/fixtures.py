@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_sessionguard.boundary import Services
+from pytest_sessionguard.handle import SessionGuard
 from pytest_sessionguard.postgres.errors import PostgresError
 from pytest_sessionguard.settings import Settings, read_marks
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_sessionguard.postgres import Postgres
 
 SETTINGS = pytest.StashKey[Settings]()
+SERVICES = pytest.StashKey[Services]()
 
 # What runs an async test, and closes its loop when torn down: pytest-asyncio's fixtures, by the
 # names they had since 0.23. A fixture that asks for one is torn down before the loop ends.
@@ -32,6 +35,18 @@ _RUNNERS = (
     "_package_scoped_runner",
     "_session_scoped_runner",
 )
+
+
+@pytest.fixture
+def sessionguard(request: pytest.FixtureRequest) -> Generator[SessionGuard, None, None]:
+    """Give a handle on the guard: `services()` and `call()` check functions when they return.
+
+    Returns:
+        The handle; with ``--sessionguard=off`` it checks nothing.
+    """
+    handle = SessionGuard(request.config.stash.get(SERVICES, None))
+    yield handle
+    handle.close()
 
 
 @pytest.fixture(scope="session")

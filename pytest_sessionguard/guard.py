@@ -8,51 +8,27 @@ from __future__ import annotations
 import gc
 import time
 import warnings
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
 
-from pytest_sessionguard.accounts import Account, Lease
+from pytest_sessionguard.accounts import Account, Fault, Lease
 from pytest_sessionguard.callsite import Trace, render
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.model import CallSite, Finding, Owner, Severity
 from pytest_sessionguard.rules import RULES, Rule
+from pytest_sessionguard.rules.mends import name_mend, name_state
 from pytest_sessionguard.shield import Shield, shielded
+from pytest_sessionguard.tally import Tally
+from pytest_sessionguard.verdicts import judge_account
 from pytest_sessionguard.watch import Watchers
 
 # How long leases of other threads that still run may take to end: a server thread answers its
 # client before it has closed its session.
 _GRACE = 0.5
 
+# What a failed test is told of: what it left open may be why; what it loaded is its own affair.
+_LEFT_OPEN = ("SG1", "SG2")
+
 _active: list[Guard] = []
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What was seen since the last count.
-
-    Attributes:
-        tests: Tests judged.
-        engines: Engines seen.
-        sessions: Sessions seen.
-    """
-
-    tests: int = 0
-    engines: int = 0
-    sessions: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.tests + other.tests,
-            self.engines + other.engines,
-            self.sessions + other.sessions,
-        )
-
-    def __sub__(self, other: Tally) -> Tally:
-        return Tally(
-            self.tests - other.tests,
-            self.engines - other.engines,
-            self.sessions - other.sessions,
-        )
 
 
 class Guard:
@@ -61,14 +37,17 @@ class Guard:
     Args:
         root: The folder to which paths in findings are relative.
         rules: What to look for.
+        expecting: Classes of the blocks in which a test expects an exception.
     """
 
-    def __init__(self, root: str, rules: tuple[Rule, ...] = RULES) -> None:
+    def __init__(
+        self, root: str, rules: tuple[Rule, ...] = RULES, expecting: Iterable[type] = ()
+    ) -> None:
         self.ledger = Ledger()
         self.shield = Shield()
         self._root = root
         self._rules = rules
-        self._watchers = Watchers(self.ledger, self.shield, self.describe)
+        self._watchers = Watchers(self.ledger, self.shield, self.describe, self.explain, expecting)
         self._test: Account | None = None
         self._fixtures: dict[Hashable, Account] = {}
         self._before: dict[Hashable, Account] = {}
@@ -101,15 +80,22 @@ class Guard:
         if _active:
             _active[-1].look()
 
-    def look(self) -> None:
+    def look(self, *, at_once: bool = False) -> None:
         """Watch what the user's project has imported by now; cheap to call again.
 
         A guard that pauses, or has failed, watches nothing.
+
+        Args:
+            at_once: Whether to watch also where the project has not imported SQLAlchemy yet.
         """
         if self in _active[-1:] and self.shield.fault is None:
-            self._watchers.install()
+            self._watchers.install(at_once=at_once)
         else:
             self._watchers.remove()
+
+    def watch_masks(self) -> None:
+        """Watch also what only SG403 asks for, which costs something at each reading."""
+        self._watchers.install_masks(self._root)
 
     @shielded
     def start_test(self, owner: Owner, severities: Mapping[str, Severity]) -> None:
@@ -203,7 +189,7 @@ class Guard:
         if passed and not test.failed:
             self._judged += 1
             return self._judge_due([*own, *wider], nodeid), []
-        return self._judge_due(wider, nodeid), self._judge(own, nodeid)
+        return self._judge_due(wider, nodeid), self._judge(own, nodeid, _LEFT_OPEN)
 
     def end_run(self) -> list[Finding]:
         """Judge the fixtures that no test's end has judged.
@@ -221,18 +207,46 @@ class Guard:
         self.settle(accounts)
         return self._judge(accounts, nodeid)
 
-    def _judge(self, accounts: list[Account], nodeid: str) -> list[Finding]:
+    def _judge(
+        self, accounts: list[Account], nodeid: str, groups: tuple[str, ...] = ("SG",)
+    ) -> list[Finding]:
         """Find what accounts have left open; nothing after a fault of the guard's own."""
         findings: list[Finding] = []
         try:
             for account in accounts:
-                findings += self._judge_one(account, nodeid)
+                findings += [
+                    finding
+                    for finding in judge_account(account, self._rules, self.render, nodeid)
+                    if finding.rule.startswith(groups)
+                ]
         except Exception as error:
             self.shield.report(error)
         if self.shield.fault is not None:
             self.look()
             return []
         return findings
+
+    def judge_now(self, account: Account) -> list[Finding]:
+        """Judge at once what must fail, and leave to the owner's end what is only to be reported.
+
+        Args:
+            account: What is to be judged.
+
+        Returns:
+            The errors; nothing after a fault of the guard's own.
+        """
+        if not self.is_watching:
+            return []
+        rules = [
+            rule
+            for rule in self._rules
+            if account.severities.get(rule.code, rule.severity) is not Severity.WARN
+        ]
+        try:
+            return judge_account(account, rules, self.render, account.owner.nodeid)
+        except Exception as error:
+            self.shield.report(error)
+            return []
 
     @shielded
     def settle(self, accounts: list[Account]) -> None:
@@ -276,6 +290,26 @@ class Guard:
         """
         return f"  - taken at {self.render(lease.trace)}, by {lease.account.owner}"
 
+    def explain(self, fault: Fault) -> list[str]:
+        """Say what the exception of a fault does not tell.
+
+        Args:
+            fault: What is known of it.
+
+        Returns:
+            A few lines.
+        """
+        lines = [f"sessionguard: {fault.attribute} {name_state(fault.kind)}"]
+        if fault.origin is not None:
+            lines.append(f"  - its object was loaded at {self.render(fault.origin)}")
+        session = fault.session
+        if session is not None and session.opened is not None:
+            line = f"  - by the {session.kind} opened at {self.render(session.opened)}"
+            closed = f", closed at {self.render(session.ended)}" if session.ended else ""
+            lines.append(line + closed)
+        lines.append(f"  - to mend it, {name_mend(fault.attribute, fault.kind)}")
+        return lines
+
     def render(self, trace: Trace | None) -> CallSite:
         """Turn a trace into a call site.
 
@@ -286,28 +320,6 @@ class Guard:
             Paths relative to the root, and lines.
         """
         return render(trace, self._root)
-
-    def _judge_one(self, account: Account, nodeid: str) -> list[Finding]:
-        findings = []
-        for rule in self._rules:
-            severity = account.severities.get(rule.code, rule.severity)
-            for verdict in rule.judge(account, self.render):
-                for thing in verdict.things:
-                    thing.told = True
-                if severity is Severity.OFF:
-                    continue  # what is accepted comes back under no other rule's name
-                findings.append(
-                    Finding(
-                        rule=rule.code,
-                        name=rule.name,
-                        severity=severity,
-                        owner=account.owner,
-                        places=verdict.places,
-                        facts=verdict.facts,
-                        told_at=nodeid,
-                    )
-                )
-        return findings
 
 
 def active_guard() -> Guard | None:

@@ -12,7 +12,16 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from pytest_sessionguard.accounts import Account, Crossing, Lease, SessionRecord
+from pytest_sessionguard.accounts import (
+    Access,
+    Account,
+    Crossing,
+    Fault,
+    Lease,
+    Load,
+    Scope,
+    SessionRecord,
+)
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner
 
@@ -27,6 +36,8 @@ class Ledger:
         elsewhere: The account of what is never due.
         out: The newest lease of each pool record that is checked out.
         newest: The lease that was entered last.
+        find_scope: How to find the running service call; None where none is asked about.
+        refusals: Who lets no attribute load at the moment; each makes the exception of its refusal.
         engines: How many engines were seen.
         sessions: How many sessions were seen.
     """
@@ -36,6 +47,8 @@ class Ledger:
         self.current = self.elsewhere
         self.out: dict[Any, Lease] = {}
         self.newest: Lease | None = None
+        self.find_scope: Callable[[], Scope | None] | None = None
+        self.refusals: list[Callable[[Load], Exception | None]] = []
         self.engines = 0
         self.sessions = 0
         # A StaticPool hands one record to several proxies and reports the first return only, so
@@ -76,6 +89,10 @@ class Ledger:
             self._shared.setdefault(record, []).append(lease)
         self.out[record] = self.newest = lease
         lease.account.leases[id(lease)] = lease
+        if self.find_scope is not None:
+            scope = self.find_scope()
+            if scope is not None:
+                scope.take_lease(lease)
 
     def end_lease(self, record: Any) -> None:
         """Enter a return to the pool, or a connection taken out of it for good.
@@ -127,6 +144,43 @@ class Ledger:
         if self.current.is_due:
             self.current.crossings.append(crossing)
 
+    def add_load(self, access: Access, record: SessionRecord) -> None:
+        """Enter that reading an attribute has loaded it.
+
+        Args:
+            access: The reading.
+            record: The session that loaded it.
+        """
+        self._count(self.current.loads, access, record)
+
+    def add_mask(self, access: Access, record: SessionRecord) -> None:
+        """Enter that an attribute needed no loading only because the test had loaded it.
+
+        Args:
+            access: The reading.
+            record: The session that the test shares.
+        """
+        self._count(self.current.masked, access, record)
+
+    def _count(self, loads: dict[Any, Load], access: Access, record: SessionRecord) -> None:
+        """Count a reading among those of the same attribute at the same place."""
+        if self.current.is_due and access.trace is not None:
+            key = (access.trace.marks, access.attribute, access.asked, id(record))
+            load = loads.get(key)
+            if load is None:
+                load = loads[key] = Load(access, record)
+            load.count += 1
+            load.parents.add(access.parent)
+
+    def add_fault(self, fault: Fault) -> None:
+        """Enter that SQLAlchemy raised an exception which says that a session is missing.
+
+        Args:
+            fault: What is known of it.
+        """
+        if self.current.is_due:
+            self.current.faults.append(fault)
+
     def open_session(self, session: Callable[[], Any], trace: Trace) -> SessionRecord:
         """Enter a new session.
 
@@ -138,7 +192,12 @@ class Ledger:
             Its record, in nobody's account until it is used.
         """
         self.sessions += 1
-        return SessionRecord(self.current, session, trace)
+        record = SessionRecord(self.current, session, trace)
+        if self.find_scope is not None:
+            scope = self.find_scope()
+            if scope is not None:
+                scope.take_session(record)
+        return record
 
     def adopt_session(self, session: Callable[[], Any]) -> SessionRecord:
         """Enter a session that was made before the watching began.
@@ -151,6 +210,19 @@ class Ledger:
         """
         self.sessions += 1
         return SessionRecord(self.elsewhere, session, None)
+
+    def find_lost_session(self, key: object) -> SessionRecord | None:
+        """Find the session of the current owner that is gone without having been closed.
+
+        Args:
+            key: Its ``hash_key``, which its instances keep.
+
+        Returns:
+            Its record, or None where it took no connection, or is another owner's.
+        """
+        account = self.current
+        records = [lease.session for lease in account.lost] + list(account.sessions.values())
+        return next((r for r in records if r is not None and r.key == key), None)
 
     def use_session(self, record: SessionRecord, lease: Lease) -> None:
         """Enter that a session took a lease, which is its owner's from now on.
@@ -165,8 +237,17 @@ class Ledger:
             lease.account.leases.pop(id(lease), None)
             lease.account = account
             account.leases[id(lease)] = lease
+        if lease.scope is not record.scope:
+            self._move_to_scope(lease, record.scope)
         if account.is_due:
             account.sessions[id(record)] = record
+
+    @staticmethod
+    def _move_to_scope(lease: Lease, scope: Scope | None) -> None:
+        """Give a lease to the service call that opened its session, if that still runs."""
+        lease.scope = None
+        if scope is not None and not scope.is_over:
+            scope.take_lease(lease)
 
     def begin_again(self, record: SessionRecord, trace: Trace) -> None:
         """Enter that a session which had been closed begins a transaction.

@@ -64,6 +64,13 @@ OPTIONS = (
     ),
     Option("sessionguard_ignore", (), "Rules that are off.", kind="args", metavar="RULES"),
     Option(
+        "sessionguard_services",
+        (),
+        "Modules (such as app.services.*) whose functions are checked when they return.",
+        kind="args",
+        metavar="MODULES",
+    ),
+    Option(
         "sessionguard_postgres",
         "auto",
         "Where the Postgres of sessionguard_postgres comes from.",
@@ -93,8 +100,8 @@ OPTIONS = (
 )
 
 MARKER = (
-    'sessionguard(*, ignore="", warn="", error="", reason="", off=False, pool_size=None, '
-    "max_overflow=None, pool_timeout=None): set what sessionguard's rules do in a test (`ignore` "
-    "and `off` need a reason), and how tight its engine fixtures are. On a module it holds for "
-    "its fixtures too."
+    'sessionguard(*, ignore="", warn="", error="", reason="", off=False, services="", '
+    "pool_size=None, max_overflow=None, pool_timeout=None): set what sessionguard's rules do in a "
+    "test (`ignore` and `off` need a reason), which modules' functions are checked when they "
+    "return, and how tight its engine fixtures are. On a module it holds for its fixtures too."
 )

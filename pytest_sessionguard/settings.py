@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Protocol
 
+from pytest_sessionguard.boundary.patterns import PatternError, read_patterns
 from pytest_sessionguard.model import Severity
 from pytest_sessionguard.options import MARKER, OPTIONS, Mode, Option
 from pytest_sessionguard.postgres.errors import PostgresSettingsError
@@ -57,6 +58,7 @@ class Marks:
 
     severities: Mapping[str, Severity] = field(default_factory=dict)
     pool: Mapping[str, int] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Settings:
         postgres: How to come by a Postgres.
         pool: How tight the engines of the fixtures are.
         flag_pool: What the command line says of that; it beats a marker.
+        services: Patterns of the modules whose functions are services.
         changed: Each setting that is not a default, with its source.
     """
 
@@ -80,6 +83,7 @@ class Settings:
     pool: PoolSettings
     flag_pool: Mapping[str, int]
     changed: tuple[str, ...]
+    services: tuple[str, ...] = ()
 
     def severities(self, marks: Marks) -> Mapping[str, Severity]:
         """Resolve what each rule does under some markers.
@@ -142,6 +146,7 @@ def read_settings(config: Config) -> Settings:
         pool=PoolSettings(**pool),
         flag_pool={n: pool[n] for n in _LEAST if config.getoption(f"sessionguard_{n}") is not None},
         changed=tuple(changed),
+        services=_read_services(values["sessionguard_services"], sources["sessionguard_services"]),
     )
 
 
@@ -159,6 +164,7 @@ def read_marks(markers: Iterable[Any]) -> Marks:
     """
     severities: dict[str, Severity] = {}
     pool: dict[str, int] = {}
+    services: list[str] = []
     for marker in reversed(list(markers)):
         try:
             one = _read_marker(*marker.args, **marker.kwargs)
@@ -169,7 +175,8 @@ def read_marks(markers: Iterable[Any]) -> Marks:
             ) from None
         severities.update(one.severities)
         pool.update(one.pool)
-    return Marks(severities, pool)
+        services += one.services
+    return Marks(severities, pool, tuple(services))
 
 
 def _find(names: str | Iterable[str], source: Source) -> list[str]:
@@ -186,6 +193,7 @@ def _read_marker(
     error: str | Iterable[str] = (),
     reason: str = "",
     off: bool = False,
+    services: str | Iterable[str] = (),
     pool_size: int | None = None,
     max_overflow: int | None = None,
     pool_timeout: int | None = None,
@@ -205,7 +213,14 @@ def _read_marker(
         for name, value in given.items()
         if value is not None
     }
-    return Marks(severities, pool)
+    return Marks(severities, pool, _read_services(services, Source.MARKER))
+
+
+def _read_services(patterns: str | Iterable[str], source: Source) -> tuple[str, ...]:
+    try:
+        return read_patterns(patterns)
+    except PatternError as error:
+        raise SettingsError(f"sessionguard_services: {error} (from {source.value})") from None
 
 
 def _read_severities(get: Callable[[str], Any], source: Source) -> dict[str, Severity]:

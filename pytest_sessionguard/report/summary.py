@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_sessionguard.guard import Tally
 from pytest_sessionguard.model import Finding, Severity
+from pytest_sessionguard.tally import Tally
 
 
 class Summary:
@@ -17,12 +17,14 @@ class Summary:
         findings: All findings, in the order in which they were told.
         tally: Tests judged, engines and sessions seen.
         fault: The text of the guard's own first fault, if it had one.
+        services: Patterns of services, and whether a function was found for them.
     """
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.tally = Tally()
         self.fault = ""
+        self.services: dict[str, bool] = {}
 
     def add(self, packet: Mapping[str, Any]) -> None:
         """Add what one test, or the end of one process, brought.
@@ -33,6 +35,8 @@ class Summary:
         self.findings += [Finding.from_json(finding) for finding in packet["findings"]]
         self.tally += Tally(**packet["tally"])
         self.fault = self.fault or packet["fault"]
+        for pattern, found in packet.get("services", {}).items():
+            self.services[pattern] = found or self.services.get(pattern, False)
 
     def groups(self) -> list[list[Finding]]:
         """Return the findings, those of one rule at one place together.
@@ -57,13 +61,19 @@ class Summary:
         return [f"{count} {code} {name}" for (code, name), count in sorted(counts.items())]
 
 
-def pack(findings: list[Finding], tally: Tally, fault: str = "") -> dict[str, Any]:
+def pack(
+    findings: list[Finding],
+    tally: Tally,
+    fault: str = "",
+    services: Mapping[str, bool] | None = None,
+) -> dict[str, Any]:
     """Put what one test brought into plain JSON types, which any process can send.
 
     Args:
         findings: Its findings.
         tally: What was seen since the last packet.
         fault: The guard's own fault, if it had one.
+        services: Patterns of services that are news, and whether a function was found for them.
 
     Returns:
         What `Summary.add` takes.
@@ -72,4 +82,5 @@ def pack(findings: list[Finding], tally: Tally, fault: str = "") -> dict[str, An
         "findings": [finding.to_json() for finding in findings],
         "tally": {"tests": tally.tests, "engines": tally.engines, "sessions": tally.sessions},
         "fault": fault,
+        "services": dict(services or {}),
     }

@@ -42,6 +42,12 @@ def show(
             f"{summary.fault}",
             yellow=True,
         )
+    for pattern in sorted(p for p, found in summary.services.items() if not found):
+        screen.write_line(
+            f"sessionguard: no function of an imported module matches {pattern!r}: no service of "
+            "that name was checked",
+            yellow=True,
+        )
     screen.write_line(close(summary), yellow=bool(summary.findings))
 
 

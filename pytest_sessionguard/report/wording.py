@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_sessionguard.model import Finding, Owner, Place
+from pytest_sessionguard.rules.mends import name_mend
 
 _INDENT = "  "
 _LABEL = 14
@@ -49,7 +50,8 @@ def tell(finding: Finding, *, verbose: bool = False) -> str:
         lines.append(
             f"{_INDENT}The test that pytest names here only came last; it is not at fault."
         )
-    lines.append(f"{_INDENT}Accept: {_tell_way_out(finding)}")
+    if not finding.facts.get("asserted"):  # what a test itself asks for, it need not accept
+        lines.append(f"{_INDENT}Accept: {_tell_way_out(finding)}")
     return "\n".join(lines)
 
 
@@ -154,7 +156,19 @@ def _open_in_block(finding: Finding) -> str:
 def _tell_when(finding: Finding) -> str:
     if finding.facts.get("now"):
         return f"taken by {finding.owner} and not returned"
+    if "boundary" in finding.facts:
+        return f"still checked out {_tell_boundary(finding)}"
     return f"still checked out after {tell_owner(finding.owner)}"
+
+
+def _tell_boundary(finding: Finding) -> str:
+    return f"when {finding.facts['boundary']} {finding.facts['ending']}, in {finding.owner}"
+
+
+def _tell_collected(finding: Finding) -> str:
+    if "boundary" in finding.facts:
+        return f"{finding.facts['boundary']}, in {finding.owner}"
+    return str(finding.owner)
 
 
 def _title_used_again(finding: Finding) -> str:
@@ -175,9 +189,71 @@ def _lead_used_again(finding: Finding) -> str:
 
 def _title_unclosed(finding: Finding) -> str:
     was = _count(finding, str(finding.facts["holder"]))
+    if "boundary" in finding.facts:
+        return f"{was} still open {_tell_boundary(finding)}"
     if finding.facts["collected"]:
         return f"{was} dropped without close() by {finding.owner}"
     return f"{was} still open after {tell_owner(finding.owner)}"
+
+
+def _title_load(finding: Finding) -> str:
+    facts = finding.facts
+    if "entered" in facts:
+        return f"{finding.owner} called assert_no_lazy_load() and never entered its block"
+    if facts["error"]:
+        return f"{facts['attribute']} was read and could not be loaded ({facts['error']})"
+    times = "" if facts["count"] == 1 else f" {facts['count']} times"
+    return f"reading {facts['attribute']} loaded it{times}, in {finding.owner}"
+
+
+def _lead_load(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return "Nothing was checked."
+    return "Each such read is one more statement; an AsyncSession fails there with MissingGreenlet."
+
+
+def _mend_load(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return "`with assert_no_lazy_load():` around what is to be checked."
+    return f"{name_mend(str(finding.facts['attribute']), str(finding.facts['kind']))}."
+
+
+def _title_masked(finding: Finding) -> str:
+    attribute = finding.facts["attribute"]
+    return f"{attribute} was there only because {finding.owner} had loaded it before"
+
+
+def _title_n_plus_one(finding: Finding) -> str:
+    facts = finding.facts
+    how = "was awaited" if facts["asked"] else "loaded itself"
+    return (
+        f"{facts['attribute']} {how} for {facts['parents']} objects one by one, in {finding.owner}"
+    )
+
+
+def _title_fault(finding: Finding) -> str:
+    error = {"SG303": "DetachedInstanceError", "SG304": "MissingGreenlet"}[finding.rule]
+    facts = finding.facts
+    times = "" if facts["count"] == 1 else f" {facts['count']} times"
+    what = f"{facts['attribute']} raised {error}" if facts["attribute"] else f"{error} was raised"
+    return f"{what}{times}, and {finding.owner} did not notice"
+
+
+def _title_result(finding: Finding) -> str:
+    facts, count = finding.facts, finding.facts["instances"]
+    what = f"1 {facts['models']}" if count == 1 else f"{count} instances of {facts['models']}"
+    state = {
+        "expired": "whose columns are expired",
+        "unloaded": "whose columns are not all loaded",
+    }.get(str(facts["kind"]), f"that still {'belongs' if count == 1 else 'belong'} to a session")
+    calls = "in" if facts["count"] == 1 else f"in {facts['count']} calls by"
+    return f"{facts['function']} returned {what} {state}, {calls} {finding.owner}"
+
+
+def _mend_fault(finding: Finding) -> str:
+    if finding.facts["attribute"]:
+        return _mend_load(finding)
+    return "await what talks to the database, or hand it to `session.run_sync(...)`."
 
 
 _WORDINGS: dict[str, Wording] = {
@@ -187,7 +263,9 @@ _WORDINGS: dict[str, Wording] = {
         fix=_open_in_block,
     ),
     "SG102": Wording(
-        title=lambda f: f"{_count(f, 'connection')} left to the garbage collector by {f.owner}",
+        title=lambda f: (
+            f"{_count(f, 'connection')} left to the garbage collector by {_tell_collected(f)}"
+        ),
         consequence=_lead_to_collector,
         fix=_open_in_block,
     ),
@@ -213,5 +291,34 @@ _WORDINGS: dict[str, Wording] = {
         title=_title_used_again,
         consequence=_lead_used_again,
         fix=lambda f: "move these lines into the block, or open a new session for them.",
+    ),
+    **dict.fromkeys(
+        ("SG301", "SG302"),
+        Wording(
+            title=_title_result,
+            consequence=lambda f: str(f.facts["consequence"]),
+            fix=lambda f: str(f.facts["mend"]),
+        ),
+    ),
+    "SG303": Wording(
+        title=_title_fault,
+        consequence=lambda f: "The code swallowed it and went on without the value.",
+        fix=_mend_fault,
+    ),
+    "SG304": Wording(
+        title=_title_fault,
+        consequence=lambda f: "The code swallowed it and went on without the value.",
+        fix=_mend_fault,
+    ),
+    "SG401": Wording(title=_title_load, consequence=_lead_load, fix=_mend_load),
+    "SG403": Wording(
+        title=_title_masked,
+        consequence=lambda f: "With a session of its own, the code loads it there, or fails to.",
+        fix=_mend_load,
+    ),
+    "SG402": Wording(
+        title=_title_n_plus_one,
+        consequence=lambda f: "With 100 rows that is 100 statements more than with one query.",
+        fix=_mend_load,
     ),
 }

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from pytest_sessionguard.rules import (
+    attached_result,
     connection_across_loops,
     connection_left_to_gc,
+    detached_access,
+    lazy_load,
     leaked_connection,
+    masked_lazy_load,
+    missing_greenlet,
+    n_plus_one,
     session_used_after_close,
     unclosed_session,
+    unloaded_result,
 )
 from pytest_sessionguard.rules.base import Render, Rule, Verdict
 
 __all__ = ["RULES", "Render", "Rule", "Verdict"]
 
 # In the order in which they may tell a thing: a session that began again explains the connection
-# it lost, and a connection that is out explains the session that was never closed.
+# it lost, a connection that is out or a result that is attached explains the session that was never
+# closed, and loads for many objects say more than each of them.
 RULES: tuple[Rule, ...] = (
     session_used_after_close.RULE,
     leaked_connection.RULE,
     connection_left_to_gc.RULE,
     connection_across_loops.RULE,
+    attached_result.RULE,
     unclosed_session.RULE,
+    unloaded_result.RULE,
+    detached_access.RULE,
+    missing_greenlet.RULE,
+    n_plus_one.RULE,
+    lazy_load.RULE,
+    masked_lazy_load.RULE,
 )

@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pytest_sessionguard.accounts import Account, Crossing, Lease, PoolFacts, SessionRecord
-from pytest_sessionguard.callsite import Trace
+from pytest_sessionguard.accounts import (
+    Account,
+    Breach,
+    Crossing,
+    Fault,
+    Lease,
+    Load,
+    PoolFacts,
+    SessionRecord,
+)
+from pytest_sessionguard.callsite import Trace, find_block_end
 from pytest_sessionguard.model import CallSite, Fact, Place, Severity
 
 Render = Callable[[Trace | None], CallSite]
-Thing = Lease | SessionRecord | Crossing
+Thing = Lease | SessionRecord | Crossing | Load | Fault | Breach
 _T = TypeVar("_T", bound=Thing)
 
 
@@ -106,6 +115,47 @@ def tell_session(record: SessionRecord | None, render: Render) -> tuple[Place, .
     return tuple(places)
 
 
+def tell_opening(record: SessionRecord | None, render: Render) -> list[Place]:
+    """Return where the session of an object was opened and, if so, closed.
+
+    Args:
+        record: The session, if it is known.
+        render: Turns a trace into a call site.
+
+    Returns:
+        The places.
+    """
+    if record is None or record.opened is None:
+        return []
+    places = [Place("session", render(record.opened), f"{record.kind} opened at {{}}")]
+    if record.ended is not None:
+        site = render(record.ended)
+        # Without frames nobody reads it, and the source need not be parsed.
+        end = find_block_end(record.ended) if record.in_block and site.frames else None
+        where = f"the block of {{}}, which ends at line {end}" if end else "{}"
+        places.append(Place("closed", site, where))
+    return places
+
+
+def tell_boundary(
+    thing: Lease | SessionRecord, render: Render
+) -> tuple[tuple[Place, ...], dict[str, Fact]]:
+    """Return what is to be said of the service call that left a thing open.
+
+    Args:
+        thing: A lease or a session.
+        render: Turns a trace into a call site.
+
+    Returns:
+        Where the call ended, and plain facts; nothing of a thing that was open to the very end.
+    """
+    scope = thing.scope
+    if scope is None or not thing.is_escaped:
+        return (), {}
+    place = Place(f"{scope.ending.split()[-1]} at", render(scope.trace))
+    return (place,), {"boundary": scope.function, "ending": scope.ending}
+
+
 def tell_leases(leases: list[Lease], render: Render) -> Verdict:
     """Return the verdict on leases that were taken at one place.
 
@@ -123,5 +173,7 @@ def tell_leases(leases: list[Lease], render: Render) -> Verdict:
         "holder": holders[0].kind if holders else "Connection",
         **state_pool(first.pool),
     }
-    places = (Place("checked out", render(first.trace)), *tell_session(first.session, render))
-    return Verdict(places, facts, (*leases, *holders))
+    ends, boundary = tell_boundary(first, render)
+    sessions = tell_session(first.session, render)
+    places = (Place("checked out", render(first.trace)), *sessions, *ends)
+    return Verdict(places, {**facts, **boundary}, (*leases, *holders))

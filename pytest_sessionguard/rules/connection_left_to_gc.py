@@ -48,7 +48,11 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     Returns:
         A verdict for each place that took some.
     """
-    return [tell_leases(group, render) for group in group_by_place(account.lost_leases())]
+    lost = account.lost_leases()
+    escaped = [lease for lease in lost if lease.is_escaped]
+    due = [lease for lease in lost if not lease.is_escaped]
+    groups = [*group_by_place(escaped), *group_by_place(due)]
+    return [tell_leases(group, render) for group in groups]
 
 
 RULE = Rule("SG102", "connection-left-to-gc", Severity.ERROR, judge, __doc__ or "")

@@ -31,7 +31,8 @@ Every checkout of every pool is recorded (a wrapper of `Pool.connect`), and ever
 (`PoolEvents.checkin`, `detach`). A connection that a session takes belongs to whoever opened the
 session, any other to what ran when it was taken. A living session of a `scoped_session` registry is
 meant to outlast a test: what it holds is told as SG201. Leases of threads that still run get half a
-second to end.
+second to end. What a service function (`sessionguard_services`) took must have ended when it
+returns.
 
 ## When to ignore it
 Where a helper process or a pool of your own keeps the connection on purpose.
@@ -57,9 +58,10 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     leases = [
         lease
         for lease in account.open_leases()
-        if lease.session is None or not lease.session.is_scoped
+        if not lease.is_escaped and (lease.session is None or not lease.session.is_scoped)
     ]
-    return [tell_leases(group, render) for group in group_by_place(leases)]
+    groups = [*group_by_place(account.escaped_leases()), *group_by_place(leases)]
+    return [tell_leases(group, render) for group in groups]
 
 
 RULE = Rule("SG101", "leaked-connection", Severity.ERROR, judge, __doc__ or "")

@@ -28,7 +28,8 @@ The making and the closing of every `Session` and `AsyncSession` is recorded, an
 connection (`SessionEvents.after_begin`). A session that holds one is told as SG101 or SG102
 instead. A session that was closed, used once more and has ended that transaction is none, and
 neither is one bound to somebody else's connection. A session of a `scoped_session` registry
-lives on by design; it is told only where it still holds a connection.
+lives on by design; it is told only where it still holds a connection. A session that a service
+function (`sessionguard_services`) opened must be closed when the function returns.
 
 ## When to ignore it
 In tests that keep a session for their own asserts and let it go with the test.
@@ -38,7 +39,7 @@ from __future__ import annotations
 
 from pytest_sessionguard.accounts import Account, Lease, SessionRecord
 from pytest_sessionguard.model import Fact, Place, Severity
-from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place
+from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place, tell_boundary
 
 
 def judge(account: Account, render: Render) -> list[Verdict]:
@@ -57,10 +58,10 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     records = [
         record
         for record in account.open_sessions()
-        if record in leases or not (record.is_scoped or record.is_idle)
+        if not record.is_escaped and (record in leases or not (record.is_scoped or record.is_idle))
     ]
     verdicts = []
-    for group in group_by_place(records):
+    for group in [*group_by_place(account.escaped_sessions()), *group_by_place(records)]:
         first = group[0]
         held = [leases[record] for record in group if record in leases]
         places = [Place("opened", render(first.opened), f"{first.kind} at {{}}")]
@@ -71,7 +72,8 @@ def judge(account: Account, render: Render) -> list[Verdict]:
             "holder": first.kind,
             "collected": all(record.session() is None for record in group),
         }
-        verdicts.append(Verdict(tuple(places), facts, (*group, *held)))
+        ends, boundary = tell_boundary(first, render)
+        verdicts.append(Verdict((*places, *ends), {**facts, **boundary}, (*group, *held)))
     return verdicts
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from pytest_sessionguard.accounts import Lease
+from pytest_sessionguard.accounts import Fault, Lease
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 
@@ -28,26 +28,61 @@ class Watchers:
         ledger: What they write.
         shield: What takes their faults.
         describe: Says of a lease, in one line, where it was taken and by whom.
+        explain: Says of a fault, in a few lines, what its exception does not tell.
+        expecting: Classes of the blocks that expect an exception.
     """
 
-    def __init__(self, ledger: Ledger, shield: Shield, describe: Callable[[Lease], str]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        shield: Shield,
+        describe: Callable[[Lease], str],
+        explain: Callable[[Fault], list[str]],
+        expecting: Iterable[type] = (),
+    ) -> None:
         self._ledger = ledger
         self._shield = shield
         self._describe = describe
+        self._explain = explain
+        self._expecting = expecting
         self._sessions: Any = None
+        self._loads: Any = None
         self._installed: list[Watcher] = []
+        self._root: str | None = None
 
     @property
     def are_installed(self) -> bool:
         """Tell whether anything is watched."""
         return bool(self._installed)
 
-    def install(self) -> None:
-        """Watch what the user's project has imported by now; cheap to call again."""
+    def install(self, *, at_once: bool = False) -> None:
+        """Watch what the user's project has imported by now; cheap to call again.
+
+        Args:
+            at_once: Whether to import SQLAlchemy where the project has not yet.
+        """
         if self._installed:
             self._shield.run(self._sessions.install_async)
-        elif "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
+        elif at_once or "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
             self._shield.run(self._install_all)
+
+    def install_masks(self, root: str) -> None:
+        """Watch what a shared session hides, too.
+
+        Args:
+            root: The folder of the project.
+        """
+        self._root = root
+        if self._installed:
+            self._shield.run(self._install_masks)
+
+    def _install_masks(self) -> None:
+        from pytest_sessionguard.watch.masks import MaskWatch
+
+        if not any(isinstance(watcher, MaskWatch) for watcher in self._installed):
+            masks = MaskWatch(self._ledger, self._shield, self._loads, self._root or "")
+            self._installed.append(masks)
+            masks.install()
 
     def remove(self) -> None:
         """Stop watching and leave SQLAlchemy's classes as they were."""
@@ -55,11 +90,19 @@ class Watchers:
             self._shield.run(self._installed.pop().remove)
 
     def _install_all(self) -> None:
+        from pytest_sessionguard.watch.expectations import ExpectationWatch
+        from pytest_sessionguard.watch.faults import FaultWatch
+        from pytest_sessionguard.watch.loads import LoadWatch
         from pytest_sessionguard.watch.pools import PoolWatch
         from pytest_sessionguard.watch.sessions import SessionWatch
 
         pools = PoolWatch(self._ledger, self._shield, self._describe)
         self._sessions = SessionWatch(self._ledger, self._shield)
-        for watcher in (pools, self._sessions):
+        faults = FaultWatch(self._ledger, self._shield, self._explain)
+        self._loads = LoadWatch(self._ledger, self._shield, faults)
+        expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
+        for watcher in (pools, self._sessions, faults, self._loads, expectations):
             self._installed.append(watcher)
             self._shield.run(watcher.install)
+        if self._root is not None:
+            self._install_masks()

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+_INHERITED = object()
+
 
 class Patches:
     """Wrapped methods, each put back as it was."""
@@ -17,12 +19,13 @@ class Patches:
         """Put a wrapper in a method's place.
 
         Args:
-            owner: The class that defines it.
+            owner: The class that defines or inherits it.
             name: The method.
             make: Takes the original and returns the wrapper.
         """
-        original = owner.__dict__[name]
-        wrapper = functools.wraps(original)(make(original))
+        original = owner.__dict__.get(name, _INHERITED)
+        inherited = getattr(owner, name) if original is _INHERITED else original
+        wrapper = functools.wraps(inherited)(make(inherited))
         setattr(owner, name, wrapper)
         self._done.append((owner, name, original, wrapper))
 
@@ -34,5 +37,9 @@ class Patches:
         """
         while self._done:
             owner, name, original, wrapper = self._done.pop()
-            if owner.__dict__.get(name) is wrapper:
+            if owner.__dict__.get(name) is not wrapper:
+                continue
+            if original is _INHERITED:
+                delattr(owner, name)
+            else:
                 setattr(owner, name, original)

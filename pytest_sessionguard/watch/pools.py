@@ -10,7 +10,6 @@ price. No listener and no wrapper raises anything of its own.
 from __future__ import annotations
 
 import asyncio
-import sys
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +24,7 @@ from pytest_sessionguard.accounts import Birth, Crossing, Lease
 from pytest_sessionguard.callsite import Tracer, capture_task
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
+from pytest_sessionguard.watch.notes import add_notes
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import CALLBACK, KEY, know_pool, make_record_finder
 
@@ -151,7 +151,7 @@ class PoolWatch:
         notes = [self._describe(lease) for lease in self._ledger.leases_of(pool)]
         if notes:
             held = "1 connection is" if len(notes) == 1 else f"{len(notes)} connections are"
-            _add_notes(error, [f"sessionguard: {held} out of this pool", *notes])
+            add_notes(error, [f"sessionguard: {held} out of this pool", *notes])
 
 
 def _find_classes(class_: type[Pool]) -> list[type]:
@@ -165,13 +165,3 @@ def _find_classes(class_: type[Pool]) -> list[type]:
 def _is_foreign(birth: Birth) -> bool:
     running = asyncio._get_running_loop()
     return running is not None and birth.loop() is not running
-
-
-def _add_notes(error: BaseException, lines: list[str]) -> None:
-    if sys.version_info >= (3, 11):
-        for line in lines:
-            error.add_note(line)
-    else:
-        # What `exceptiongroup`, which pytest brings on Python 3.10, prints (PEP 678).
-        notes = [*getattr(error, "__notes__", []), *lines]
-        error.__notes__ = notes  # type: ignore[attr-defined]

@@ -4,6 +4,11 @@
 |---|---|---|
 | `_ConnectionFairy._connection_record` | the record of a lease | the event `checkout` tells it |
 | `Pool._dialect` | driver of a pool, and the engine that it belongs to | "an engine"; no SG103 |
+| `AttributeImpl._fire_loader_callables` | attributes that load | no SG401, SG402, SG403; no notes |
+| `greenlet_spawn`'s argument `fn` | what `awaitable_attrs` asks for | it counts as lazy |
+| `InstanceState.load_path` | columns of subclasses that no query named | they count as expired |
+| `loading._new_runid`, `InstanceState.runid` | where an instance was loaded | no such line |
+| `Select._with_options`, `Load.context`, `path`, `strategy` | what a query asks for | no SG403 |
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
@@ -17,6 +22,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+from sqlalchemy.orm import attributes, loading
 from sqlalchemy.pool.base import _ConnectionFairy
 
 from pytest_sessionguard.accounts import PoolFacts
@@ -52,6 +58,84 @@ def make_record_finder() -> tuple[Callable[[Any], Any], dict[str, Any]]:
         records[id(proxy)] = record
 
     return lambda proxy: records.pop(id(proxy)), {"checkout": on_checkout}
+
+
+def find_attribute_loader() -> tuple[type, str] | None:
+    """Find the method that every attribute goes through which has to be loaded.
+
+    Returns:
+        The class and the method's name; SQLAlchemy 2.1 gave the class an underscore.
+    """
+    name = "_fire_loader_callables"
+    for class_name in ("AttributeImpl", "_AttributeImpl"):
+        class_ = getattr(attributes, class_name, None)
+        if class_ is not None and name in class_.__dict__:
+            return class_, name
+    return None
+
+
+def make_marker() -> Callable[[], int]:
+    """Find the counter that numbers results, which is also what instances are stamped with.
+
+    Returns:
+        What draws the next number.
+    """
+    draw: Callable[[], int] = getattr(loading, "_new_runid", lambda: sys.maxsize)
+    return draw
+
+
+def read_eager_loads(statement: Any, eager: frozenset[str]) -> set[Any]:
+    """Read which relationships the options of a statement load with it.
+
+    Args:
+        statement: What is about to be executed.
+        eager: The ways of loading that count.
+
+    Returns:
+        The relationships; ``*`` where a wildcard or an option of an unknown kind may mean any.
+    """
+    found: set[Any] = set()
+    for option in getattr(statement, "_with_options", ()):
+        for element in getattr(option, "context", None) or [None]:
+            strategy = dict(getattr(element, "strategy", None) or {"lazy": "joined"})
+            path = getattr(getattr(element, "path", None), "path", None)
+            if path is None:
+                found.add("*")
+            elif strategy.get("lazy") in eager:
+                found.update(step for step in path if hasattr(step, "uselist"))
+    return found
+
+
+def is_awaited() -> bool:
+    """Tell whether `AsyncAttrs.awaitable_attrs` was asked for what is being read.
+
+    It runs ``getattr`` in a greenlet of its own, whatever stands behind the name: an attribute, or
+    a hybrid, a proxy or a property in front of some.
+
+    Returns:
+        Whether the running greenlet does nothing else.
+    """
+    greenlet = sys.modules.get("greenlet")
+    parent = greenlet.getcurrent().parent if greenlet is not None else None
+    frame = parent.gr_frame if parent is not None else None
+    if frame is None or frame.f_code.co_name != "greenlet_spawn":
+        return False
+    return frame.f_locals.get("fn") is getattr
+
+
+def is_beyond_query(state: Any, key: str) -> bool:
+    """Tell whether an attribute belongs to a subclass of what its object's query asked for.
+
+    Args:
+        state: What SQLAlchemy knows of the object.
+        key: The attribute.
+
+    Returns:
+        Whether the class that the query named has no such attribute.
+    """
+    path = getattr(getattr(state, "load_path", None), "path", ())
+    mapper = getattr(path[-1], "mapper", None) if path else None
+    return mapper is not None and not mapper.has_property(key)
 
 
 def know_pool(ledger: Ledger, pool: Any) -> PoolFacts:

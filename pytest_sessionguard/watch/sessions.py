@@ -19,6 +19,7 @@ from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import CALLBACK, KEY
+from pytest_sessionguard.watch.provenance import know_session, mark_all, mark_one
 
 
 class SessionWatch:
@@ -51,6 +52,8 @@ class SessionWatch:
         for name in ("close", "reset", "invalidate"):
             if name in Session.__dict__:  # `reset` came with SQLAlchemy 2.0.22
                 wrap(Session, name, self._make_close)
+        wrap(Session, "expunge", self._make_expunge)
+        wrap(Session, "expunge_all", self._make_expunge_all)
         self.install_async()
 
     def install_async(self) -> None:
@@ -81,7 +84,9 @@ class SessionWatch:
             __tracebackhide__ = True
             original(self, *args, **kwargs)
             try:
-                setattr(self, KEY, open_session(reference(self, *CALLBACK), capture()))
+                record = open_session(reference(self, *CALLBACK), capture())
+                record.key = self.hash_key
+                setattr(self, KEY, record)
             except Exception as error:
                 failed(error)
 
@@ -114,9 +119,7 @@ class SessionWatch:
                     lease = ledger.find_lease(proxy)
                 # A session bound to a connection (a savepoint harness) took nothing itself.
                 if lease is not None and lease.session is None and lease.trace.by_session:
-                    ledger.use_session(
-                        getattr(session, KEY, None) or _adopt(ledger, session), lease
-                    )
+                    ledger.use_session(know_session(ledger, session), lease)
             except Exception as error:
                 failed(error)
 
@@ -154,6 +157,25 @@ class SessionWatch:
         watch = self
         return close
 
+    def _make_expunge(self, original: Any) -> Any:
+        def expunge(self: Any, instance: Any) -> None:
+            __tracebackhide__ = True
+            watch._mark_one(self, instance)
+            original(self, instance)
+
+        watch = self
+        return expunge
+
+    def _make_expunge_all(self, original: Any) -> Any:
+        # Every way to close a session leads here (``Session._close_impl``).
+        def expunge_all(self: Any) -> None:
+            __tracebackhide__ = True
+            watch._mark_all(self)
+            original(self)
+
+        watch = self
+        return expunge_all
+
     # `async def`, so that `inspect.iscoroutinefunction` and autospecs see what they saw.
 
     def _make_async_enter(self, original: Any) -> Any:
@@ -189,6 +211,22 @@ class SessionWatch:
 
         watch = self
         return close
+
+    def _mark_all(self, session: Any) -> None:
+        try:
+            record = getattr(session, KEY, None)
+            if record is not None:
+                mark_all(session, record)
+        except Exception as error:
+            self._shield.report(error)
+
+    def _mark_one(self, session: Any, instance: Any) -> None:
+        try:
+            record = getattr(session, KEY, None)
+            if record is not None:
+                mark_one(session, instance, record)
+        except Exception as error:
+            self._shield.report(error)
 
     def _enter(self, session: Any) -> None:
         try:
@@ -242,9 +280,3 @@ def _is_own_block(record: SessionRecord, trace: Trace) -> bool:
     if record.trace is None or record.is_scoped or not trace.marks:
         return False
     return record.trace.passes(trace.marks[0])
-
-
-def _adopt(ledger: Ledger, session: Any) -> SessionRecord:
-    record = ledger.adopt_session(weakref.ref(session, *CALLBACK))
-    setattr(session, KEY, record)
-    return record

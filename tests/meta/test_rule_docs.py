@@ -7,19 +7,28 @@ import gc
 import importlib
 import inspect
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import ForeignKey, NullPool, create_engine, select, text
 from sqlalchemy.exc import InterfaceError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    relationship,
+    selectinload,
+)
 
 from pytest_sessionguard import rules
+from pytest_sessionguard.boundary import Boundary, Services
 from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.model import Owner, Severity
 from pytest_sessionguard.rules import RULES
@@ -98,37 +107,79 @@ class User(Base):
     name: Mapped[str]
 
 
+class Author(Base):
+    __tablename__ = "authors"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Post(Base):
+    __tablename__ = "posts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    author_id: Mapped[int] = mapped_column(ForeignKey("authors.id"))
+    author: Mapped[Author] = relationship()
+
+
+NAMES = {
+    "Session": Session,
+    "AsyncSession": AsyncSession,
+    "User": User,
+    "Author": Author,
+    "Post": Post,
+    "select": select,
+    "selectinload": selectinload,
+    "text": text,
+    "asyncio": asyncio,
+    "InterfaceError": InterfaceError,
+}
+
+# What the example of SG403 tests.
+APP = """
+def names_of_authors(session):
+    return [post.author.name for post in session.scalars(select(Post))]
+"""
+
+
 async def count_users(engine: Any) -> Any:
     """What the pages of async rules call."""
     async with engine.connect() as connection:
         return await connection.scalar(text("SELECT 1"))
 
 
+# The function of their examples is a service.
+OF_SERVICES = ("SG301", "SG302")
 ARGUMENTS = {"name": "eve"}
 PATH = "/project/example.py"
+# The function of its example is a test.
+OF_TESTS = {"SG403": "/project/test_example.py"}
 
 
-def run(source: str, engine: Any) -> set[str]:
+def run(source: str, engine: Any, rule: Any) -> set[str]:
     """Run the first function of a block as a test of its own; return the rules that it breaks."""
-    space: dict[str, Any] = {
-        "Session": Session,
-        "User": User,
-        "text": text,
-        "asyncio": asyncio,
-        "InterfaceError": InterfaceError,
-        "count_users": count_users,
-    }
+    module = ModuleType("example_services")
+    space: dict[str, Any] = vars(module)
+    space.update(NAMES, count_users=count_users)
+    exec(compile(APP, "/project/app.py", "exec"), space)
+    path = OF_TESTS.get(rule.code, PATH)
     guard = Guard("/")
     guard.start()
+    services = Services(Boundary(guard))
+    sys.modules[module.__name__] = module
     try:
-        guard.start_test(Owner("test", "test_example"), {})
-        exec(compile(source, PATH, "exec"), space)
+        guard.start_test(Owner("test", "test_example"), {rule.code: Severity.ERROR})
+        if rule.code in OF_TESTS:
+            guard.watch_masks()
+        exec(compile(source, path, "exec"), space)
         functions = [
             value
             for value in space.values()
-            if isinstance(value, FunctionType) and PATH == value.__code__.co_filename
+            if isinstance(value, FunctionType) and path == value.__code__.co_filename
         ]
         first = functions[0]
+        if rule.code in OF_SERVICES:
+            services.subscribe([module.__name__])
         wanted = list(inspect.signature(first).parameters)[1:]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -137,22 +188,40 @@ def run(source: str, engine: Any) -> set[str]:
                 asyncio.run(result)  # type: ignore[arg-type]
             gc.collect()
             findings, _ = guard.end_test("test_example", passed=True)
-            for thing in space.get("connections", ()):
-                thing.close()
+            for name in ("connections", "sessions"):
+                for thing in space.get(name, ()):
+                    thing.close()
         assert None is guard.shield.fault
         return {finding.rule for finding in findings}
     finally:
+        services.stop()
         guard.stop()
+        del sys.modules[module.__name__]
 
 
+# asyncpg's connections are tied to their loop; for the rest SQLite will do.
+ON_ASYNCPG = [rule for rule in RULES if rule.code == "SG103"]
+ON_AIOSQLITE = [
+    rule for rule in RULES if "asyncio" in blocks_of(rule)[0] and rule not in ON_ASYNCPG
+]
 SYNC = [rule for rule in RULES if "asyncio" not in blocks_of(rule)[0]]
-ASYNC = [rule for rule in RULES if rule not in SYNC]
+# Their pages read what is there.
+FILLED = ("SG303", "SG304", "SG401", "SG402")
+
+
+def make_tables(path: Path, rule: Any) -> Any:
+    engine = create_engine(f"sqlite:///{path}/users.db")
+    Base.metadata.create_all(engine)
+    if rule.code in FILLED:
+        with Session(engine) as session:
+            session.add_all([Post(author=Author(name="Ann")), Post(author=Author(name="Bob"))])
+            session.commit()
+    return engine
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Any]:
-    engine = create_engine(f"sqlite:///{tmp_path}/users.db")
-    Base.metadata.create_all(engine)
+def engine(tmp_path: Path, rule: Any) -> Iterator[Any]:
+    engine = make_tables(tmp_path, rule)
     yield engine
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -170,34 +239,57 @@ def async_engine(sessionguard_postgres: Any) -> Iterator[Any]:
         gc.collect()
 
 
+@pytest.fixture
+def aiosqlite_engine(tmp_path: Path, rule: Any) -> Iterator[Any]:
+    make_tables(tmp_path, rule).dispose()
+    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/users.db", poolclass=NullPool)
+    yield engine
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
+
 @pytest.mark.parametrize("rule", SYNC, ids=rule_id)
 def test_example(rule: Any, engine: Any) -> None:
     """The example breaks this rule and no other."""
-    assert {rule.code} == run(blocks_of(rule)[0], engine)
+    assert {rule.code} == run(blocks_of(rule)[0], engine, rule)
 
 
 @pytest.mark.parametrize("rule", SYNC, ids=rule_id)
 def test_use_instead(rule: Any, engine: Any) -> None:
     """What to use instead breaks no rule."""
-    assert set() == run(blocks_of(rule)[1], engine)
+    assert set() == run(blocks_of(rule)[1], engine, rule)
+
+
+@pytest.mark.parametrize("rule", ON_AIOSQLITE, ids=rule_id)
+def test_aiosqlite_example(rule: Any, aiosqlite_engine: Any) -> None:
+    """The example breaks this rule and no other."""
+    assert {rule.code} == run(blocks_of(rule)[0], aiosqlite_engine, rule)
+
+
+@pytest.mark.parametrize("rule", ON_AIOSQLITE, ids=rule_id)
+def test_aiosqlite_use_instead(rule: Any, aiosqlite_engine: Any) -> None:
+    """What to use instead breaks no rule."""
+    assert set() == run(blocks_of(rule)[1], aiosqlite_engine, rule)
 
 
 @pytest.mark.postgres
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("rule", ASYNC, ids=rule_id)
+@pytest.mark.parametrize("rule", ON_ASYNCPG, ids=rule_id)
 def test_async_example(rule: Any, async_engine: Any) -> None:
     """The example breaks this rule and no other."""
-    assert {rule.code} == run(blocks_of(rule)[0], async_engine)
+    assert {rule.code} == run(blocks_of(rule)[0], async_engine, rule)
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("rule", ASYNC, ids=rule_id)
+@pytest.mark.parametrize("rule", ON_ASYNCPG, ids=rule_id)
 def test_async_use_instead(rule: Any, async_engine: Any) -> None:
     """What to use instead breaks no rule."""
-    assert set() == run(blocks_of(rule)[1], async_engine)
+    assert set() == run(blocks_of(rule)[1], async_engine, rule)
 
 
 def test_every_example_is_run() -> None:
     """Sync or async, each page's code is run by one of the tests above."""
-    assert ["SG103"] == [rule.code for rule in ASYNC]
-    assert len(RULES) == len(SYNC) + len(ASYNC)
+    assert ["SG103"] == [rule.code for rule in ON_ASYNCPG]
+    assert ["SG304"] == [rule.code for rule in ON_AIOSQLITE]
+    assert len(RULES) == len(SYNC) + len(ON_ASYNCPG) + len(ON_AIOSQLITE)

@@ -93,11 +93,11 @@ PLACES = (
     "watch.sessions._is_own_block",
     "watch.sessions.SessionWatch.install",
     "watch.sessions.SessionWatch.install_async",
-    "guard.Guard._judge_one",
+    "guard.judge_account",
     "guard.Guard.render",
     "guard.Account",
     "guard.gc",
-    "plugin.tell",
+    "plugin.run.tell",
 )
 
 
@@ -170,7 +170,7 @@ def test_judge(project, rule):
     compare(suite.run("--sessionguard=warn", sabotage=sabotage), without)
 
 
-@pytest.mark.parametrize("place", ("ledger.Ledger.open_lease", "guard.Guard._judge_one"))
+@pytest.mark.parametrize("place", ("ledger.Ledger.open_lease", "guard.judge_account"))
 def test_warnings_as_errors(project, place):
     """Where every warning is an error, ours is still a warning and no error of a user's test."""
     suite = project(SUITE)

@@ -51,7 +51,7 @@ def test_traceback_is_the_users(project):
             """
         )
     ).run()
-    assert "assertions.py" not in run.failure("test_a")
+    assert "assertions/leaks.py" not in run.failure("test_a")
     assert ">       assert_no_leaked_connections()" in run.failure("test_a")
 
 

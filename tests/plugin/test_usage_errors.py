@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from harness import APP
 
+from pytest_sessionguard import rules
+
 RULES = (
-    "The rules are SG101 (leaked-connection), SG102 (connection-left-to-gc), "
-    "SG103 (connection-across-loops), SG201 (unclosed-session), "
-    "SG202 (session-used-after-close); a group such as SG1, or all"
+    "The rules are "
+    + ", ".join(sorted(f"{rule.code} ({rule.name})" for rule in rules.RULES))
+    + "; a group such as SG1, or all"
 )
 
 

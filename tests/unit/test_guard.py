@@ -11,10 +11,11 @@ import pytest
 
 from pytest_sessionguard.accounts import Account, Lease, PoolFacts
 from pytest_sessionguard.callsite import Trace, Tracer
-from pytest_sessionguard.guard import Guard, Tally
+from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.model import Owner, Severity
 from pytest_sessionguard.rules import RULES
 from pytest_sessionguard.rules.base import Rule, Verdict
+from pytest_sessionguard.tally import Tally
 
 TEST = Owner("test", "test_it", nodeid="test_it")
 

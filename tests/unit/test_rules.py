@@ -60,8 +60,15 @@ def test_catalogue() -> None:
         "SG103": ("connection-across-loops", Severity.ERROR),
         "SG201": ("unclosed-session", Severity.WARN),
         "SG202": ("session-used-after-close", Severity.ERROR),
+        "SG301": ("attached-result", Severity.ERROR),
+        "SG302": ("unloaded-result", Severity.ERROR),
+        "SG303": ("detached-access", Severity.WARN),
+        "SG304": ("missing-greenlet", Severity.WARN),
+        "SG401": ("lazy-load", Severity.OFF),
+        "SG402": ("n-plus-one", Severity.WARN),
+        "SG403": ("masked-lazy-load", Severity.OFF),
     } == {rule.code: (rule.name, rule.severity) for rule in RULES}
-    assert 5 == len(RULES)
+    assert len({rule.code for rule in RULES}) == len(RULES)
 
 
 def labels(verdict: Any) -> list[tuple[str, str]]:

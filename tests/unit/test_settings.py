@@ -200,6 +200,13 @@ def test_the_same_rule_twice_in_one_place() -> None:
         "SG103": Severity.WARN,
         "SG201": Severity.ERROR,
         "SG202": Severity.ERROR,
+        "SG301": Severity.ERROR,
+        "SG302": Severity.ERROR,
+        "SG303": Severity.ERROR,
+        "SG304": Severity.ERROR,
+        "SG401": Severity.ERROR,
+        "SG402": Severity.ERROR,
+        "SG403": Severity.ERROR,
     }
     assert [expected, expected] == [told, marks]
 

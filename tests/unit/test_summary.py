@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_sessionguard.guard import Tally
 from pytest_sessionguard.model import CallSite, Finding, Frame, Owner, Place, Severity
 from pytest_sessionguard.report.summary import Summary, pack
+from pytest_sessionguard.tally import Tally
 
 
 def make(
@@ -117,4 +117,13 @@ def test_packet() -> None:
         "findings": [],
         "tally": {"tests": 1, "engines": 2, "sessions": 3},
         "fault": "x",
-    } == pack([], Tally(1, 2, 3), "x")
+        "services": {"app.*": True},
+    } == pack([], Tally(1, 2, 3), "x", {"app.*": True})
+
+
+def test_services() -> None:
+    """A pattern that one process found something for has found something."""
+    summary = Summary()
+    for news in ({"app.*": False, "no.*": False}, {"app.*": True}, {"app.*": False}):
+        summary.add(pack([], Tally(), services=news))
+    assert {"app.*": True, "no.*": False} == summary.services

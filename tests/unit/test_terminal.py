@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pytest_sessionguard.guard import Tally
 from pytest_sessionguard.model import CallSite, Finding, Frame, Owner, Place, Severity
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.terminal import close, show
 from pytest_sessionguard.report.wording import tell, tell_title
+from pytest_sessionguard.tally import Tally
 
 
 class Screen:

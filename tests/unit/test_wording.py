@@ -24,6 +24,18 @@ FIXTURES = [
     Owner("fixture", "fixture `db`", scope, "t.py")
     for scope in ("function", "class", "module", "package", "session")
 ]
+# Where an object that is read came from.
+LIFE = (
+    Place("loaded at", CallSite((Frame("app/db.py", 44, "list_slots"),))),
+    Place("session", CallSite((Frame("app/db.py", 40, "list_slots"),)), "Session opened at {}"),
+    Place("closed", CallSite((Frame("app/db.py", 40, "list_slots"),)), "{}"),
+)
+RESULT = (
+    Place("returned at", CallSite((Frame("app/db.py", 44, "get"), Frame("test_x.py", 3, "test")))),
+    Place("found", CallSite(), "result[0..9]: User (10 instances), detached, expired: id, name"),
+    Place("found", CallSite(), "result[10]: User, detached, not loaded: name"),
+    Place("found", CallSite(), "and 1 more"),
+)
 HOLDERS = ["Session", "AsyncSession", "scoped_session", "async_scoped_session"]
 
 
@@ -59,9 +71,23 @@ def make(
             Place("block ended", at(40), "the block of {} ended at line 50"),
             Place("connection", at(51), "{}, never returned"),
         ),
+        "SG301": (*RESULT, LIFE[1]),
+        "SG302": (*RESULT, *LIFE[1:]),
+        "SG303": (Place("raised at", at(60)), *LIFE),
+        "SG304": (Place("raised at", at(60)), *LIFE),
+        "SG401": (Place("read at", at(60)), *LIFE),
+        "SG402": (Place("read at", at(60)), *LIFE),
+        "SG403": (Place("read at", at(60)), *LIFE),
     }[rule]
     known: dict[str, Any] = {"count": count, "holder": holder, "collected": False}
-    if rule != "SG201":
+    if rule in ("SG301", "SG302"):
+        kind = "attached" if rule == "SG301" else "expired"
+        known = {"count": count, "function": "app.services.get_user", "instances": count}
+        known |= {"models": "User", "kind": kind, "consequence": "It breaks.", "mend": "mend it."}
+    elif rule >= "SG3":
+        known = {"count": count, "attribute": "Slot.city", "kind": "relationship"}
+        known |= {"parents": count + 1, "asked": False, "error": ""}
+    elif rule != "SG201":
         known |= POOL
     if rule == "SG202":
         known["connection"] = "out"
@@ -111,9 +137,19 @@ def test_nothing_is_left_to_fill_in(finding: Finding) -> None:
 
 @pytest.mark.parametrize("finding", EVERY)
 def test_number(finding: Finding) -> None:
-    """One thing was, and twelve things were."""
+    """One thing was, and twelve things were; an attribute was read, or read twelve times."""
     count = finding.facts["count"]
     title = tell_title(finding).split(": ", 1)[1]
+    if finding.rule in ("SG301", "SG302"):
+        number = "returned 1 User" if count == 1 else "returned 12 instances of User"
+        assert number in title
+        assert ("in 12 calls" in title) == (count == 12)
+        return
+    if finding.rule >= "SG3":
+        assert title.startswith(("Slot.city ", "reading Slot.city "))
+        number = {"SG402": "for 13 objects", "SG403": " "}.get(finding.rule, "12 times")
+        assert (number in title) == (count == 12 or number == " ")
+        return
     assert title.startswith(f"{count} ")
     assert (
         (" was" in title or " began" in title)
@@ -307,3 +343,49 @@ def test_braces_in_a_path() -> None:
         {"count": 1, "holder": "Session", "collected": False},
     )
     assert "Session at {{cookiecutter.slug}}/db.py:1 in f" in tell(finding)
+
+
+@pytest.mark.parametrize(
+    ("rule", "ending", "title"),
+    [
+        (
+            "SG101",
+            "returned",
+            "1 connection was still checked out when app.f returned, in test_create",
+        ),
+        ("SG101", "raised", "1 connection was still checked out when app.f raised, in test_create"),
+        (
+            "SG101",
+            "was closed",
+            "1 connection was still checked out when app.f was closed, in test_create",
+        ),
+        (
+            "SG102",
+            "returned",
+            "1 connection was left to the garbage collector by app.f, in test_create",
+        ),
+        ("SG201", "returned", "1 Session was still open when app.f returned, in test_create"),
+    ],
+)
+def test_what_a_service_left_open(rule: str, ending: str, title: str) -> None:
+    """A service function is named where it is at fault, with how its call ended."""
+    finding = make(rule, TEST, boundary="app.f", ending=ending)
+    assert f"{rule} {NAMES[rule]}: {title}" == tell_title(finding)
+
+
+@pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        ({"kind": "expired"}, "1 User whose columns are expired"),
+        ({"kind": "unloaded"}, "1 User whose columns are not all loaded"),
+        ({"kind": "attached"}, "1 User that still belongs to a session"),
+        (
+            {"kind": "pending", "instances": 3, "models": "User, Post"},
+            "3 instances of User, Post that still belong to a session",
+        ),
+    ],
+)
+def test_results(facts: Any, what: str) -> None:
+    """What is wrong with a result stands in the title."""
+    title = tell_title(make("SG302", TEST, **facts))
+    assert title.endswith(f": app.services.get_user returned {what}, in test_create")

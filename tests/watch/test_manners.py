@@ -23,8 +23,11 @@ from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.model import Owner
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch import Watchers
+from pytest_sessionguard.watch.faults import FAULTS
 from pytest_sessionguard.watch.pools import PoolWatch
+from pytest_sessionguard.watch.private import find_attribute_loader
 
+LOADERS = (find_attribute_loader()[0],)
 ONE = text("SELECT 1")
 CLASSES = (
     Pool,
@@ -35,6 +38,12 @@ CLASSES = (
     sessionmaker,
     scoped_session,
     async_sessionmaker,
+    *LOADERS,
+    *FAULTS,
+)
+WRAPPED = (
+    *("Pool", "SingletonThreadPool", "Session", "AsyncSession"),
+    *(class_.__name__ for class_ in (*LOADERS, *FAULTS)),
 )
 
 
@@ -60,14 +69,15 @@ def bare() -> Iterator[None]:
 
 
 def make_watchers() -> Watchers:
-    return Watchers(Ledger(), Shield(), str)
+    return Watchers(Ledger(), Shield(), str, list)
 
 
 def listeners(watchers: Watchers) -> list[tuple[Any, str, Any]]:
     found = []
     for watcher in watchers._installed:
         target: Any = Pool if isinstance(watcher, PoolWatch) else Session
-        found += [(target, name, listener) for name, listener in watcher._listeners.items()]
+        events = getattr(watcher, "_listeners", {})
+        found += [(target, name, listener) for name, listener in events.items()]
     return found
 
 
@@ -96,13 +106,20 @@ def test_only_the_named_methods_are_wrapped(bare: None) -> None:
         ("Session", "close"),
         ("Session", "reset"),
         ("Session", "invalidate"),
+        ("Session", "execute"),
+        ("Session", "scalar"),
+        ("Session", "scalars"),
+        ("Session", "expunge"),
+        ("Session", "expunge_all"),
         ("AsyncSession", "__aenter__"),
         ("AsyncSession", "__aexit__"),
         ("AsyncSession", "close"),
     } <= {key for key, value in now.items() if before.get(key) != value}
-    assert before.keys() == now.keys()
-    changed = {key[0] for key, value in now.items() if before[key] != value}
-    assert {"Pool", "SingletonThreadPool", "Session", "AsyncSession"} == changed
+    # What a class inherits gets a method of its own while it is watched.
+    assert {(class_.__name__, "__init__") for class_ in FAULTS} == now.keys() - before.keys()
+    changed = {key[0] for key, value in now.items() if before.get(key) != value}
+    assert changed <= set(WRAPPED)
+    assert {"Pool", "SingletonThreadPool", "Session", "AsyncSession"} <= changed
 
 
 def test_listeners_are_gone(bare: None) -> None:
@@ -136,7 +153,7 @@ def test_twice_in_a_row(bare: None) -> None:
 def test_removed_watchers_see_nothing(bare: None, database: str) -> None:
     """After removal nothing is written any more, also of engines and sessions made before it."""
     ledger = Ledger()
-    watchers = Watchers(ledger, Shield(), str)
+    watchers = Watchers(ledger, Shield(), str, list)
     watchers.install()
     engine = create_engine(f"sqlite://{database}")
     session = Session(engine)
@@ -346,7 +363,7 @@ def test_a_fault_of_ours_reaches_nobody(bare: None, database: str) -> None:
             raise ZeroDivisionError(name)
 
     ledger, shield = Ledger(), Shield()
-    watchers = Watchers(ledger, shield, str)
+    watchers = Watchers(ledger, shield, str, list)
     watchers.install()
     ledger.__class__ = Broken  # type: ignore[assignment]
     try:
@@ -377,7 +394,7 @@ def test_a_fault_of_ours_at_a_timeout_reaches_nobody(bare: None, database: str) 
         raise ZeroDivisionError
 
     shield = Shield()
-    watchers = Watchers(Ledger(), shield, fail)
+    watchers = Watchers(Ledger(), shield, fail, list)
     watchers.install()
     try:
         engine = create_engine(

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from pytest_sessionguard.watch import pools
+from pytest_sessionguard.watch import notes
 
 ONE = text("SELECT 1")
 TIGHT = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
@@ -102,8 +102,8 @@ def test_notes_of_each_python(version: tuple[int, int], monkeypatch: pytest.Monk
         pytest.skip("this Python has no add_note")
     error = PoolTimeoutError("dry")
     error.__notes__ = ["theirs"]
-    monkeypatch.setattr(pools.sys, "version_info", (*version, 0, "final", 0))
-    pools._add_notes(error, ["one", "two"])
+    monkeypatch.setattr(notes.sys, "version_info", (*version, 0, "final", 0))
+    notes.add_notes(error, ["one", "two"])
     monkeypatch.undo()
     assert ["theirs", "one", "two"] == error.__notes__
 
@@ -116,7 +116,7 @@ def test_first_notes_of_each_python(
     if version > sys.version_info:
         pytest.skip("this Python has no add_note")
     error = PoolTimeoutError("dry")
-    monkeypatch.setattr(pools.sys, "version_info", (*version, 0, "final", 0))
-    pools._add_notes(error, ["one"])
+    monkeypatch.setattr(notes.sys, "version_info", (*version, 0, "final", 0))
+    notes.add_notes(error, ["one"])
     monkeypatch.undo()
     assert ["one"] == error.__notes__

@@ -89,7 +89,7 @@ class ChatService:
         """Return all conversations of a user, the oldest first."""
         session = db.SessionLocal()  # fault: SG102, SG501
         query = select(ChatSession).where(ChatSession.user_id == user_id).order_by(ChatSession.id)
-        return list(session.scalars(query))  # fault: SG301
+        return list(session.scalars(query))
 
     # messages
 

@@ -22,14 +22,14 @@ async def list_chat_messages(user_id: int, limit: int = 50) -> list[Message]:
         if await session.get(User, user_id) is None:
             return []
     messages = await session.scalars(query.limit(limit))  # fault: SG202
-    return list(reversed(messages.all()))  # fault: SG301
+    return list(reversed(messages.all()))
 
 
 async def get_user_by_telegram_id(telegram_id: int) -> User | None:
     """Return the candidate with this Telegram account."""
     session = new_async_session()  # fault: SG102, SG501
     user = await session.scalar(select(User).where(User.telegram_id == telegram_id))
-    return user  # fault: SG301
+    return user
 
 
 async def get_user_by_candidate_id(candidate_id: str) -> User | None:
@@ -47,7 +47,7 @@ async def get_all_active_users(city_id: int) -> list[User]:
     """Return the candidates of a city who still look for work."""
     query = select(User).where(User.city_id == city_id, User.is_active).order_by(User.id)
     users = await new_async_session().scalars(query)  # fault: SG102, SG501
-    return list(users)  # fault: SG301
+    return list(users)
 
 
 # slots

@@ -1,4 +1,4 @@
-"""Assertions for a single test."""
+"""The assertion that connections are back in their pool."""
 
 from __future__ import annotations
 

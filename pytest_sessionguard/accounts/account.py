@@ -1,0 +1,89 @@
+"""The account of an owner: what it has open, and what of it is worth telling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_sessionguard.accounts.connections import Crossing, Lease
+from pytest_sessionguard.accounts.loads import Fault, Load
+from pytest_sessionguard.accounts.scopes import Breach
+from pytest_sessionguard.accounts.sessions import SessionRecord
+from pytest_sessionguard.callsite import Trace
+from pytest_sessionguard.model import Owner, Severity
+
+
+class Account:
+    """One owner's page: what it has open, and what of it ended in a way worth telling.
+
+    Attributes:
+        owner: The owner.
+        severities: What rules do here, where they do not keep their defaults.
+        is_due: Whether its things must end at all: what an import opened need not.
+        failed: Whether its test, a subtest of it or the setup of its fixture has failed.
+        escaped: What service functions had left open when they returned, whatever became of it.
+        breaches: What was wrong with their results.
+        unentered: Where `assert_no_lazy_load` was called, until its block is entered.
+    """
+
+    __slots__ = (
+        "breaches",
+        "crossings",
+        "escaped",
+        "failed",
+        "faults",
+        "is_due",
+        "leases",
+        "loads",
+        "lost",
+        "masked",
+        "owner",
+        "reopened",
+        "sessions",
+        "severities",
+        "unentered",
+    )
+
+    def __init__(self, owner: Owner, severities: Mapping[str, Severity] | None = None) -> None:
+        self.owner = owner
+        self.severities = severities or {}
+        self.is_due = owner.kind != "import"
+        self.failed = False
+        self.leases: dict[int, Lease] = {}
+        self.sessions: dict[int, SessionRecord] = {}
+        self.lost: list[Lease] = []
+        self.reopened: list[SessionRecord] = []
+        self.crossings: list[Crossing] = []
+        self.loads: dict[Any, Load] = {}
+        self.masked: dict[Any, Load] = {}
+        self.faults: list[Fault] = []
+        self.escaped: list[Lease | SessionRecord] = []
+        self.breaches: list[Breach] = []
+        self.unentered: dict[object, Trace] = {}
+
+    @property
+    def goes_with_test(self) -> bool:
+        """Tell whether the running test's result decides whether it is judged."""
+        return self.failed or self.owner.is_test_bound
+
+    def open_leases(self) -> list[Lease]:
+        """Return the leases that are out and have not been told yet."""
+        return [lease for lease in list(self.leases.values()) if not lease.told and lease.is_out]
+
+    def lost_leases(self) -> list[Lease]:
+        """Return the leases that the garbage collector ended and that have not been told yet."""
+        return [lease for lease in self.lost if not lease.told]
+
+    def escaped_leases(self) -> list[Lease]:
+        """Return the leases that were out when a service returned, unless they are lost by now."""
+        leases = [thing for thing in self.escaped if isinstance(thing, Lease)]
+        return [lease for lease in leases if not lease.told and lease not in self.lost]
+
+    def escaped_sessions(self) -> list[SessionRecord]:
+        """Return the sessions that were open when the service which opened them returned."""
+        records = [thing for thing in self.escaped if isinstance(thing, SessionRecord)]
+        return [record for record in records if not record.told]
+
+    def open_sessions(self) -> list[SessionRecord]:
+        """Return the sessions that took a connection, were not closed since, and are not told."""
+        return [record for record in list(self.sessions.values()) if not record.told]

@@ -1,0 +1,78 @@
+"""Sessions: where one was made, whether it is in use, how it was closed last."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pytest_sessionguard.callsite import Trace
+
+if TYPE_CHECKING:
+    from pytest_sessionguard.accounts.account import Account
+    from pytest_sessionguard.accounts.loads import Access
+    from pytest_sessionguard.accounts.scopes import Scope
+
+
+class SessionRecord:
+    """One session: where it was made, whether it is in use, how it was closed last.
+
+    Attributes:
+        account: Its owner's account.
+        session: A weak reference to it.
+        trace: Where it was made; None for one that is older than the watching.
+        leaving: Where it is being closed, and whether the end of its own block closes it.
+        ended: Where it was closed last.
+        in_block: Whether the end of its own block did that.
+        reopened: Where it began again after that.
+        key: What its objects know it by (``Session.hash_key``), also when it is gone.
+        statements: Its latest statements: of each a mark before it, one behind it, and its trace.
+        access: The attribute that is being loaded by it at the moment.
+        scope: The service call that opened it, if one did.
+        is_escaped: Whether that call ended without having closed it.
+        told: Whether a finding has told it.
+    """
+
+    # No slots: values that are the same for nearly all cost nothing to set, as class attributes.
+    leaving: tuple[Trace, bool] | None = None
+    ended: Trace | None = None
+    in_block: bool = False
+    reopened: Trace | None = None
+    key: object = None
+    statements: deque[list[Any]] | None = None
+    access: Access | None = None
+    scope: Scope | None = None
+    is_escaped: bool = False
+    told: bool = False
+
+    def __init__(self, account: Account, session: Callable[[], Any], trace: Trace | None) -> None:
+        self.account = account
+        self.session = session
+        self.trace = trace
+
+    @property
+    def opened(self) -> Trace | None:
+        """Return where it was made, as seen from outside of an ``__init__`` of its class."""
+        trace = self.trace
+        if trace is not None and len(trace.marks) > 2 and trace.marks[0].co_name == "__init__":
+            return trace._replace(marks=trace.marks[2:])
+        return trace
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether it was closed once and has no transaction now, whatever it did between."""
+        session = self.session()
+        return self.ended is not None and (session is None or not session.in_transaction())
+
+    @property
+    def kind(self) -> str:
+        """Return the name of the session's class as the user knows it."""
+        is_async = self.trace is not None and self.trace.is_async
+        if self.is_scoped:
+            return "async_scoped_session" if is_async else "scoped_session"
+        return "AsyncSession" if is_async else "Session"
+
+    @property
+    def is_scoped(self) -> bool:
+        """Tell whether a ``scoped_session`` registry made it."""
+        return self.trace is not None and self.trace.is_scoped

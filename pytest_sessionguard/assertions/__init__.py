@@ -1,0 +1,1 @@
+"""Assertions for a single test, one file a subject."""

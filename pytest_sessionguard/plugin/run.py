@@ -1,0 +1,195 @@
+"""Hooks of a process that runs tests: who owns what, and the verdict at a test's end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pytest_sessionguard import fixtures
+from pytest_sessionguard.assertions.loads import assert_no_lazy_load
+from pytest_sessionguard.fixtures import SERVICES, SETTINGS
+from pytest_sessionguard.guard import Guard
+from pytest_sessionguard.model import Finding, Owner, Severity
+from pytest_sessionguard.options import Mode
+from pytest_sessionguard.plugin.fault import announce
+from pytest_sessionguard.plugin.refusal import refuse
+from pytest_sessionguard.report.summary import Summary, pack
+from pytest_sessionguard.report.wording import tell
+from pytest_sessionguard.rules import lazy_load, masked_lazy_load
+from pytest_sessionguard.settings import Marks, SettingsError, read_marks
+
+_FAILED = pytest.StashKey[bool]()
+_PACKET = pytest.StashKey[dict[str, Any]]()
+_LEFT_OPEN = pytest.StashKey[str]()
+
+
+class RunHooks:
+    """Hooks of a process that runs tests: who owns what, and the verdict at a test's end."""
+
+    def __init__(self, config: pytest.Config, guard: Guard, summary: Summary) -> None:
+        self._config = config
+        self._settings = config.stash[SETTINGS]
+        self._guard = guard
+        self._summary = summary
+        self._announced = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """Watch what the conftests imported, before modules of tests open things."""
+        self._guard.look()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Watch what the tests imported, and refuse markers that cannot be meant."""
+        self._guard.look()
+        for item in items:
+            try:
+                marks = read_marks(item.iter_markers("sessionguard"))
+                if (
+                    self._settings.severities(marks).get(masked_lazy_load.RULE.code, Severity.OFF)
+                    is not Severity.OFF
+                ):
+                    self._guard.watch_masks()
+            except SettingsError as error:
+                refuse(self._config, items, f"{item.nodeid}: {error}")
+                break
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Make the test the owner."""
+        __tracebackhide__ = True
+        item.stash[_FAILED] = False
+        owner = Owner("test", item.name, nodeid=item.nodeid)
+        self._guard.start_test(owner, self._severities(item))
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: Any
+    ) -> Generator[None, Any, Any]:
+        """Make the fixture the owner while it is set up, and again when its teardown begins."""
+        __tracebackhide__ = True
+        fixtures.choose_flavour(fixturedef, request)
+        name = _name_fixture(fixturedef.argname)
+        owner = Owner("fixture", name, fixturedef.scope, request.node.nodeid)
+        self._guard.start_fixture(fixturedef, owner, self._severities(request.node))
+        ready = False
+        try:
+            value = yield
+            ready = True
+        finally:
+            self._guard.leave_fixture(fixturedef, ready=ready)
+        # Finalizers run in reverse, so this one runs before the fixture's own teardown.
+        request.addfinalizer(partial(self._guard.tear_down_fixture, fixturedef))
+        return value
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        """Enter that a fixture was torn down; pytest may say so more than once."""
+        self._guard.end_fixture(fixturedef)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Let nothing load itself in a test whose marker says so."""
+        __tracebackhide__ = True
+        if self._settings.mode is not Mode.FAIL or not self._is_strict(item):
+            return (yield)
+        with assert_no_lazy_load():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Judge the test once everything of it has been torn down."""
+        __tracebackhide__ = True
+        try:
+            value = yield
+        except BaseException:
+            errors = self._end(item, passed=False)
+            texts = [errors, item.stash[_LEFT_OPEN]]
+            item.stash[_LEFT_OPEN] = "\n\n".join(text for text in texts if text)
+            raise
+        text = self._end(item, passed=not item.stash.get(_FAILED, True))
+        if text and self._settings.mode is Mode.FAIL:
+            __tracebackhide__ = False  # pytest says so where it finds no frame to show
+            pytest.fail(text, pytrace=False)
+        return value
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Let findings ride on the report, which arrives even from a worker that dies."""
+        report = yield
+        if report.outcome != "passed":
+            item.stash[_FAILED] = True
+        if report.when == "teardown":
+            report.sessionguard = item.stash.get(_PACKET, None)  # type: ignore[attr-defined]
+            left_open = item.stash.get(_LEFT_OPEN, "")
+            if left_open:
+                report.sections.append(("sessionguard: left open at teardown", left_open))
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note failed subtests, whose own reports come while their test still runs."""
+        test = self._guard.test
+        if report.failed and test is not None and test.owner.nodeid == report.nodeid:
+            test.failed = True
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
+        """Judge fixtures that no test's teardown has torn down, before the summary is written."""
+        value = yield
+        packet = self._pack(self._guard.end_run(), "")
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput["sessionguard"] = packet
+        else:
+            self._summary.add(packet)
+        return value
+
+    def _is_strict(self, item: pytest.Item) -> bool:
+        code, marks = lazy_load.RULE.code, self._marks(item)
+        resolved = self._settings.severities(marks).get(code)
+        return resolved is Severity.ERROR and code in marks.severities
+
+    def _marks(self, node: Any) -> Marks:
+        try:
+            return read_marks(node.iter_markers("sessionguard"))
+        except SettingsError:  # a marker added while tests run; collected ones were checked
+            return Marks()
+
+    def _severities(self, node: Any) -> Mapping[str, Severity]:
+        return self._settings.severities(self._marks(node))
+
+    def _end(self, item: pytest.Item, *, passed: bool) -> str:
+        """End the test and return the text of its errors."""
+        findings, left_open = self._guard.end_test(item.nodeid, passed=passed)
+        errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+        text = self._tell(errors, verbose=self._config.get_verbosity() > 0)
+        item.stash[_LEFT_OPEN] = self._tell(left_open, verbose=False)
+        item.stash[_PACKET] = self._pack(findings, item.nodeid)
+        return text
+
+    def _tell(self, findings: list[Finding], *, verbose: bool) -> str:
+        try:
+            return "\n\n".join(tell(finding, verbose=verbose) for finding in findings)
+        except Exception as error:
+            self._guard.shield.report(error)
+            return ""
+
+    def _pack(self, findings: list[Finding], nodeid: str) -> dict[str, Any]:
+        fault = self._guard.shield.fault
+        if fault is not None and not self._announced:
+            self._announced = True
+            announce(self._config, fault, nodeid)
+        text = "" if fault is None else f"{type(fault).__name__}: {fault}"
+        services = self._config.stash[SERVICES].take_news()
+        return pack(findings, self._guard.take_tally(), text, services)
+
+
+def _name_fixture(argname: str) -> str:
+    """Name a fixture as its author knows it, also the ones pytest makes of xunit functions."""
+    match = re.fullmatch(r"_(?:xunit|unittest)_(\w+?)_fixture_(.+)", argname)
+    return f"{match[1]} of {match[2]}" if match else f"fixture `{argname}`"

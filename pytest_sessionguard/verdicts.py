@@ -1,0 +1,62 @@
+"""Judging an account: what its rules say of it becomes findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pytest_sessionguard.accounts import Account
+from pytest_sessionguard.callsite import Trace
+from pytest_sessionguard.model import CallSite, Finding, Place, Severity
+from pytest_sessionguard.rules import Render, Rule, lazy_load
+
+
+def judge_account(
+    account: Account, rules: Iterable[Rule], render: Render, nodeid: str
+) -> list[Finding]:
+    """Find what an account breaks.
+
+    Args:
+        account: The account of an owner whose things are due.
+        rules: What to look for.
+        render: Turns a trace into a call site.
+        nodeid: The test at whose end it is told.
+
+    Returns:
+        The findings of the rules that are not off there.
+    """
+    findings = []
+    for rule in rules:
+        severity = account.severities.get(rule.code, rule.severity)
+        shown = _render_nothing if severity is Severity.OFF else render
+        for verdict in rule.judge(account, shown):
+            for thing in verdict.things:
+                thing.told = True
+            if severity is Severity.OFF:
+                continue  # what is accepted comes back under no other rule's name
+            findings.append(
+                Finding(
+                    rule=rule.code,
+                    name=rule.name,
+                    severity=severity,
+                    owner=account.owner,
+                    places=verdict.places,
+                    facts=verdict.facts,
+                    told_at=nodeid,
+                )
+            )
+    return findings + [
+        _tell_unentered(account, trace, render, nodeid) for trace in account.unentered.values()
+    ]
+
+
+def _tell_unentered(account: Account, trace: Trace, render: Render, nodeid: str) -> Finding:
+    """Tell of a check that never took place; no setting makes that right."""
+    rule = lazy_load.RULE
+    place = Place("called at", render(trace))
+    facts = {"entered": False, "asserted": True}
+    return Finding(rule.code, rule.name, Severity.ERROR, account.owner, (place,), facts, nodeid)
+
+
+def _render_nothing(_: Trace | None) -> CallSite:
+    """Stand in for `render` where nobody will read what it returns."""
+    return CallSite()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -70,7 +69,7 @@ INI = "[pytest]\nasyncio_mode = auto\npythonpath = .\nsessionguard_services = ap
 
 
 @pytest.fixture
-def run_suite(project: Any) -> Iterator[Callable[..., Run]]:
+def run_suite(project: Any) -> Callable[..., Run]:
     """Run tests against services, with a database that has one user with one post."""
 
     def run(services: str, tests: str, *args: str, **more: Any) -> Run:
@@ -89,7 +88,4 @@ def run_suite(project: Any) -> Iterator[Callable[..., Run]]:
         }
         return project(files).run("-p", "no:cacheprovider", *args, **more)
 
-    yield run
-    # What an inner test has failed with keeps its engine until the next test of ours begins.
-    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
-        vars(sys).pop(name, None)
+    return run

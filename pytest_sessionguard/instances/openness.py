@@ -14,6 +14,7 @@ from pytest_sessionguard.instances.classes import (
     read_dict,
     read_module,
     read_mro,
+    read_name,
     read_namespace,
 )
 
@@ -39,12 +40,16 @@ def find_substitute(cls: type) -> str | None:
         return "{}.all()"
     if is_a(cls, [WriteOnlyCollection]):
         return "session.scalars({}.select()).all()"
+    modules = [(read_module(base), read_name(base)) for base in read_mro(cls)]
+    for name, substitute in _LIVE_VIEWS.items():
+        if ("sqlalchemy.ext.associationproxy", name) in modules:
+            return substitute
     if any(_top_module(base) in _NEVER_LAZY for base in read_mro(cls)):
         return None
-    for name, substitute in _LAZY_METHODS.items():
-        if any(name in read_namespace(base) for base in read_mro(cls)):
-            return substitute
-    return None
+    spaces = [read_namespace(base) for base in read_mro(cls)]
+    lazy = [name for name in _LAZY_METHODS if any(name in space for space in spaces)]
+    # What is an iterator and awaitable, too, is a proxy that has every method there is.
+    return _LAZY_METHODS[lazy[0]] if len(lazy) == 1 else None
 
 
 # An async generator has `__anext__`, a coroutine and a future `__await__`.
@@ -54,8 +59,17 @@ _LAZY_METHODS = {
     "__await__": "await {}",
 }
 
-# A mock has every method, a file gives lines, a transaction of SQLAlchemy may be awaited.
-_NEVER_LAZY = ("unittest", "io", "_io", "sqlalchemy")
+# What an association proxy gives reads the instance behind it each time, and loads ("Association
+# Proxy"); its classes are private, and named only here. Gone, they would hold nothing.
+_LIVE_VIEWS = {
+    "_AssociationList": "list({})",
+    "_AssociationSet": "set({})",
+    "_AssociationDict": "dict({})",
+}
+
+# A mock has every method, and so has a weak proxy; a file gives lines, a transaction of SQLAlchemy
+# may be awaited.
+_NEVER_LAZY = ("unittest", "weakref", "io", "_io", "sqlalchemy")
 
 
 def is_open(cls: type) -> bool:

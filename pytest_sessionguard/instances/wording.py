@@ -186,7 +186,7 @@ _EXPIRED_MEND = (
 def _sort_out(found: Found, key: str) -> Cause | str:
     if key in found.model.relationships:
         return "relationship"
-    if not found.needs_load(key):
+    if found.model.is_silent(key):
         return "expression"
     return found.model.find_cause(found.state, found.values, key)
 

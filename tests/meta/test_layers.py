@@ -110,7 +110,7 @@ def test_pytest_stays_at_the_top(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_sqlalchemy_stays_where_it_is_watched(path: Path) -> None:
-    """Only watch, instances and postgres know SQLAlchemy; fixtures only inside functions and for types."""
+    """Only watch, instances and postgres know SQLAlchemy; fixtures inside functions, for types."""
     room = room_of(path)
     if room in ("watch", "postgres", "instances"):
         return

@@ -63,7 +63,8 @@ CONFTEST = """
     def session():
         with engine.connect() as connection, connection.begin() as transaction:
             with Session(connection) as session:
-                session.add(Post(author=Author()))
+                kept = Post(author=Author())  # a session holds its objects weakly
+                session.add(kept)
                 session.flush()
                 yield session
             transaction.rollback()
@@ -179,7 +180,7 @@ def test_marker_alone(project: Any) -> None:
           read at       app.py:5 in authors
                         test_x.py:6 in test_a
           session       Session opened at conftest.py:7 in session
-          closed        the block of conftest.py:7 in session, which ends at line 10
+          closed        the block of conftest.py:7 in session, which ends at line 11
 
           With a session of its own, the code loads it there, or fails to.
           Fix: load it in the query, with `selectinload(Post.author)` or `joinedload(...)`.

@@ -27,12 +27,14 @@ def judge_account(
     findings = []
     for rule in rules:
         severity = account.severities.get(rule.code, rule.severity)
+        if severity is Severity.OFF and not rule.covers:
+            continue
         shown = _render_nothing if severity is Severity.OFF else render
         for verdict in rule.judge(account, shown):
             for thing in verdict.things:
                 thing.told = True
             if severity is Severity.OFF:
-                continue  # what is accepted comes back under no other rule's name
+                continue
             findings.append(
                 Finding(
                     rule=rule.code,

@@ -50,6 +50,7 @@ class Rule:
         severity: What a finding does where no setting says otherwise.
         judge: Finds where an account breaks it.
         text: Its explanation, under fixed headings.
+        covers: Whether what it would tell, were it not off, comes back under no other rule's name.
     """
 
     code: str
@@ -57,6 +58,7 @@ class Rule:
     severity: Severity
     judge: Callable[[Account, Render], list[Verdict]]
     text: str = field(repr=False, default="")
+    covers: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", inspect.cleandoc(self.text))

@@ -70,3 +70,12 @@ def test_asked_for_all_the_same(pytester: pytest.Pytester, project: Any) -> None
     run = suite.run("-p", "queryspy", "--sessionguard-warn=SG402")
 
     assert run.found == ["SG402 test_a"]
+
+
+def test_lazy_loads_all_the_same(pytester: pytest.Pytester, project: Any) -> None:
+    """Whoever asks for SG401 is told of the loads that SG402 leaves to a peer."""
+    pytester.syspathinsert()
+    suite = project({**SUITE, "queryspy.py": ""})
+    run = suite.run("-p", "queryspy", "--sessionguard-warn=SG401")
+
+    assert run.found == ["SG401 test_a"]

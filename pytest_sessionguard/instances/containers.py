@@ -43,6 +43,11 @@ class Part(NamedTuple):
     open_step: str | None = None
 
 
+# What holds nothing: by far the most of what a result is made of. Told by id, for a metaclass may
+# have a `__hash__` of its own.
+ATOMS = frozenset(map(id, (type(None), bool, int, float, str, bytes, complex, type)))
+
+
 def find_items(cls: type) -> Items | None:
     """Find how to list what is in the objects of a class.
 
@@ -101,9 +106,11 @@ def list_fields(cls: type) -> tuple[str, ...]:
 
 def _list_dict(thing: Any) -> Iterator[Part]:
     for number, (key, value) in enumerate(list(dict.items(thing))):
-        yield Part(f"<key {number}>", key)
-        shown = show_key(key)
-        yield Part(f"[<key {number}>]", value, open_step=shown and f"[{shown}]")
+        if id(type(key)) not in ATOMS:
+            yield Part(f"<key {number}>", key)
+        if id(type(value)) not in ATOMS:
+            shown = show_key(key)
+            yield Part(f"[<key {number}>]", value, open_step=shown and f"[{shown}]")
 
 
 def _list_row_mapping(thing: Any) -> Iterator[Part]:
@@ -134,7 +141,8 @@ def _list_proxy(thing: Any) -> Iterator[Part]:
 def _list_by(iterate: Callable[[Any], Iterable[Any]], brackets: str = "[]") -> Items:
     def list_items(thing: Any) -> Iterator[Part]:
         for number, value in enumerate(list(iterate(thing))):
-            yield Part(f"{brackets[0]}{number}{brackets[1]}", value)
+            if id(type(value)) not in ATOMS:
+                yield Part(f"{brackets[0]}{number}{brackets[1]}", value)
 
     return list_items
 

@@ -11,13 +11,11 @@ from sqlalchemy.orm.base import DEFAULT_STATE_ATTR
 
 from pytest_sessionguard.instances.anatomy import Anatomy, name_part
 from pytest_sessionguard.instances.classes import is_a
+from pytest_sessionguard.instances.containers import ATOMS
 from pytest_sessionguard.instances.models import Cause, Model
 
 _HEAD = 8
 _TAIL = 4
-
-# What holds nothing: by far the most of what a result is made of.
-_ATOMS = frozenset(map(id, (type(None), bool, int, float, str, bytes, complex, type)))
 
 
 class Node:
@@ -178,7 +176,7 @@ class Walk:
         seen: dict[int, Any] = {}
         while waiting:
             thing = waiting.popleft()
-            if id(type(thing)) in _ATOMS or id(thing) in seen:
+            if id(type(thing)) in ATOMS or id(thing) in seen:
                 continue
             seen[id(thing)] = thing
             anatomy = self._know(type(thing))
@@ -218,7 +216,7 @@ class Walk:
         return anatomy
 
     def _add(self, node: Node) -> None:
-        if id(type(node.value)) not in _ATOMS:
+        if id(type(node.value)) not in ATOMS:
             self._queues[2 * node.is_related + node.is_inner].append(node)
 
     def _visit(self, node: Node) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sqlalchemy import Engine, ForeignKey, String, create_engine, func, inspect, select, text
+from sqlalchemy import Engine, ForeignKey, String, create_engine, event, func, inspect, select, text
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -147,6 +147,17 @@ class Machine(Base):
 def open_engine() -> Engine:
     """An engine with one connection and one row of most classes."""
     engine = create_engine("sqlite://", poolclass=StaticPool)
+
+    # pysqlite begins no transaction before a savepoint, and the release of the outermost savepoint
+    # commits ("SQLite: Serializable isolation / Savepoints / Transactional DDL").
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Any) -> None:
+        connection.connection.driver_connection.execute("BEGIN")
+
     Base.metadata.create_all(engine)
     with Session(engine) as session:
         fill(session)

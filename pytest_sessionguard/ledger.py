@@ -165,7 +165,7 @@ class Ledger:
     def _count(self, loads: dict[Any, Load], access: Access, record: SessionRecord) -> None:
         """Count a reading among those of the same attribute at the same place."""
         if self.current.is_due and access.trace is not None:
-            key = (access.trace.marks, access.attribute, access.asked, id(record))
+            key = (access.trace.places(), access.attribute, access.asked, id(record))
             load = loads.get(key)
             if load is None:
                 load = loads[key] = Load(access, record)

@@ -73,17 +73,13 @@ def read_found(found: Found) -> Status:
         Its status.
     """
     causes = found.list_columns()
-    relationships = found.model.relationships.items()
     return Status(
         state=name_state(found.state),
         expired=tuple(key for key, cause in causes.items() if cause is Cause.EXPIRED),
         unloaded=tuple(key for key, cause in causes.items() if cause is not Cause.EXPIRED),
         deferred=tuple(key for key, cause in causes.items() if cause is Cause.DEFERRED),
-        relationships=tuple(
-            key
-            for key, prop in relationships
-            if prop.lazy not in LIVE_STRATEGIES and found.needs_load(key)
-        ),
+        # A dynamic or write-only one never loads: reading it makes a query.
+        relationships=tuple(filter(found.needs_load, found.model.relationships)),
     )
 
 

@@ -29,7 +29,7 @@ from sqlalchemy.orm import (
 from sqlalchemy.orm.collections import collection
 
 from pytest_sessionguard import UnloadedResultError, assert_detached, assert_loaded
-from pytest_sessionguard.instances import find_troubles, read_status
+from pytest_sessionguard.instances import find_session, find_troubles, read_status
 
 LONG = 100_000
 DEFERRED = ("body", "page", "cover", "sealed")
@@ -496,6 +496,17 @@ def run_async(work: Callable[[AsyncSession], Any]) -> Any:
             await engine.dispose()
 
     return asyncio.run(run())
+
+
+def test_async_session() -> None:
+    """The session of an instance is the asynchronous one that the user knows."""
+
+    async def work(session: AsyncSession) -> None:
+        thing = Thing()
+        session.add(thing)
+        assert find_session(thing) is session
+
+    run_async(work)
 
 
 def test_async_results() -> None:

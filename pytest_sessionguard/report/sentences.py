@@ -1,0 +1,254 @@
+"""The words of every finding, in one place: three sentences a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pytest_sessionguard.model import Finding, Owner
+from pytest_sessionguard.rules.mends import name_mend
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The three sentences of a rule.
+
+    Attributes:
+        title: What happened.
+        consequence: What it leads to.
+        fix: How to mend it.
+    """
+
+    title: Callable[[Finding], str]
+    consequence: Callable[[Finding], str]
+    fix: Callable[[Finding], str]
+
+
+def tell_owner(owner: Owner) -> str:
+    """Write who opened a thing, at the end of a sentence that says when it was due.
+
+    Args:
+        owner: The owner.
+
+    Returns:
+        "test_a" or "the module-scoped fixture `db` was torn down".
+    """
+    return f"{owner} was torn down" if owner.kind == "fixture" else str(owner)
+
+
+def _is_async(finding: Finding) -> bool:
+    return str(finding.facts.get("holder")).startswith(("Async", "async"))
+
+
+def _count(finding: Finding, noun: str) -> str:
+    count = finding.facts["count"]
+    return f"1 {noun} was" if count == 1 else f"{count} {noun}s were"
+
+
+def _lead_to_dry_pool(finding: Finding) -> str:
+    facts = finding.facts
+    size, overflow = facts.get("pool_size"), facts.get("max_overflow")
+    if isinstance(size, int) and isinstance(overflow, int) and size > 0 and overflow >= 0:
+        wait = facts.get("pool_timeout")
+        waits = f"waits {wait} s and fails" if wait else "fails"
+        calls = "1 such call" if size + overflow == 1 else f"{size + overflow} such calls"
+        return f"After {calls} the next one {waits} with TimeoutError."
+    if facts["pool"] in _SHARING_POOLS:
+        return _SHARED_POOL
+    if facts["pool"] == "NullPool":
+        return "Each such call leaves one more connection open on the server."
+    return "The connection and its transaction stay open on the server."
+
+
+# What a StaticPool and a SingletonThreadPool do: all callers get the one connection of the pool, or
+# of the thread, so nothing is missing in the test.
+_SHARING_POOLS = ("StaticPool", "SingletonThreadPool")
+_SHARED_POOL = "This pool shares one connection; a server's pool loses one at each such call."
+
+
+def _lead_to_collector(finding: Finding) -> str:
+    if finding.facts["pool"] in _SHARING_POOLS:
+        return _SHARED_POOL
+    return "Until the collector comes the pool lacks it; an async one is cut off, not reused."
+
+
+def _open_in_block(finding: Finding) -> str:
+    holder = str(finding.facts["holder"])
+    if holder == "Connection":
+        return "open it in `with engine.connect() as connection:` (async: `async with`)."
+    if "scoped" in holder:
+        return "call `remove()` on the scoped session when the work is done."
+    if _is_async(finding):
+        return "open the session in `async with async_session() as session:`."
+    return "open the session in `with Session(engine) as session:`, or close it in `finally`."
+
+
+def _tell_when(finding: Finding) -> str:
+    if finding.facts.get("now"):
+        return f"taken by {finding.owner} and not returned"
+    if "boundary" in finding.facts:
+        return f"still checked out {_tell_boundary(finding)}"
+    return f"still checked out after {tell_owner(finding.owner)}"
+
+
+def _tell_boundary(finding: Finding) -> str:
+    return f"when {finding.facts['boundary']} {finding.facts['ending']}, in {finding.owner}"
+
+
+def _tell_collected(finding: Finding) -> str:
+    if "boundary" in finding.facts:
+        return f"{finding.facts['boundary']}, in {finding.owner}"
+    return str(finding.owner)
+
+
+def _title_used_again(finding: Finding) -> str:
+    count, holder = finding.facts["count"], finding.facts["holder"]
+    what = f"1 {holder}" if count == 1 else f"{count} {holder}s"
+    fate = {"out": " and kept a connection", "lost": " and lost a connection"}
+    again = fate.get(str(finding.facts.get("connection")), "")
+    return (
+        f"{what} began again below the `with` block that had closed it{again}, in {finding.owner}"
+    )
+
+
+def _lead_used_again(finding: Finding) -> str:
+    if "connection" in finding.facts:
+        return "Nobody is left to close it. " + _lead_to_dry_pool(finding)
+    return "What is done there stands in a new transaction, outside the block's; nobody ends it."
+
+
+def _title_unclosed(finding: Finding) -> str:
+    was = _count(finding, str(finding.facts["holder"]))
+    if "boundary" in finding.facts:
+        return f"{was} still open {_tell_boundary(finding)}"
+    if finding.facts["collected"]:
+        return f"{was} dropped without close() by {finding.owner}"
+    return f"{was} still open after {tell_owner(finding.owner)}"
+
+
+def _title_load(finding: Finding) -> str:
+    facts = finding.facts
+    if "entered" in facts:
+        return f"{finding.owner} called assert_no_lazy_load() and never entered its block"
+    if facts["error"]:
+        return f"{facts['attribute']} was read and could not be loaded ({facts['error']})"
+    times = "" if facts["count"] == 1 else f" {facts['count']} times"
+    return f"reading {facts['attribute']} loaded it{times}, in {finding.owner}"
+
+
+def _lead_load(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return "Nothing was checked."
+    return "Each such read is one more statement; an AsyncSession fails there with MissingGreenlet."
+
+
+def _mend_load(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return "`with assert_no_lazy_load():` around what is to be checked."
+    return f"{name_mend(str(finding.facts['attribute']), str(finding.facts['kind']))}."
+
+
+def _title_masked(finding: Finding) -> str:
+    attribute = finding.facts["attribute"]
+    return f"{attribute} was there only because {finding.owner} had loaded it before"
+
+
+def _title_n_plus_one(finding: Finding) -> str:
+    facts = finding.facts
+    how = "was awaited" if facts["asked"] else "loaded itself"
+    return (
+        f"{facts['attribute']} {how} for {facts['parents']} objects one by one, in {finding.owner}"
+    )
+
+
+def _title_fault(finding: Finding) -> str:
+    error = {"SG303": "DetachedInstanceError", "SG304": "MissingGreenlet"}[finding.rule]
+    facts = finding.facts
+    times = "" if facts["count"] == 1 else f" {facts['count']} times"
+    what = f"{facts['attribute']} raised {error}" if facts["attribute"] else f"{error} was raised"
+    return f"{what}{times}, and {finding.owner} did not notice"
+
+
+def _title_result(finding: Finding) -> str:
+    facts, count = finding.facts, finding.facts["instances"]
+    what = f"1 {facts['models']}" if count == 1 else f"{count} instances of {facts['models']}"
+    state = {
+        "expired": "whose columns are expired",
+        "unloaded": "whose columns are not all loaded",
+    }.get(str(facts["kind"]), f"that still {'belongs' if count == 1 else 'belong'} to a session")
+    calls = "in" if facts["count"] == 1 else f"in {facts['count']} calls by"
+    return f"{facts['function']} returned {what} {state}, {calls} {finding.owner}"
+
+
+def _mend_fault(finding: Finding) -> str:
+    if finding.facts["attribute"]:
+        return _mend_load(finding)
+    return "await what talks to the database, or hand it to `session.run_sync(...)`."
+
+
+WORDINGS: dict[str, Wording] = {
+    "SG101": Wording(
+        title=lambda f: f"{_count(f, 'connection')} {_tell_when(f)}",
+        consequence=_lead_to_dry_pool,
+        fix=_open_in_block,
+    ),
+    "SG102": Wording(
+        title=lambda f: (
+            f"{_count(f, 'connection')} left to the garbage collector by {_tell_collected(f)}"
+        ),
+        consequence=_lead_to_collector,
+        fix=_open_in_block,
+    ),
+    "SG103": Wording(
+        title=lambda f: (
+            f"{_count(f, 'connection')} opened under another event loop than that of {f.owner}"
+        ),
+        consequence=lambda f: (
+            "asyncpg ties a connection to its loop: the first statement fails, or waits for ever."
+        ),
+        fix=lambda f: (
+            "`await engine.dispose()` before a loop ends, or use one loop for all that share it."
+        ),
+    ),
+    "SG201": Wording(
+        title=_title_unclosed,
+        consequence=lambda f: (
+            "It keeps what it loaded, and takes a connection again at its next statement."
+        ),
+        fix=_open_in_block,
+    ),
+    "SG202": Wording(
+        title=_title_used_again,
+        consequence=_lead_used_again,
+        fix=lambda f: "move these lines into the block, or open a new session for them.",
+    ),
+    **dict.fromkeys(
+        ("SG301", "SG302"),
+        Wording(
+            title=_title_result,
+            consequence=lambda f: str(f.facts["consequence"]),
+            fix=lambda f: str(f.facts["mend"]),
+        ),
+    ),
+    "SG303": Wording(
+        title=_title_fault,
+        consequence=lambda f: "The code swallowed it and went on without the value.",
+        fix=_mend_fault,
+    ),
+    "SG304": Wording(
+        title=_title_fault,
+        consequence=lambda f: "The code swallowed it and went on without the value.",
+        fix=_mend_fault,
+    ),
+    "SG401": Wording(title=_title_load, consequence=_lead_load, fix=_mend_load),
+    "SG403": Wording(
+        title=_title_masked,
+        consequence=lambda f: "With a session of its own, the code loads it there, or fails to.",
+        fix=_mend_load,
+    ),
+    "SG402": Wording(
+        title=_title_n_plus_one,
+        consequence=lambda f: "With 100 rows that is 100 statements more than with one query.",
+        fix=_mend_load,
+    ),
+}

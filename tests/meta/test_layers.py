@@ -17,7 +17,7 @@ NAME = "pytest_sessionguard"
 # other.
 FLOORS: list[set[str]] = [
     {"model", "shield", "detour", "tally"},
-    {"callsite"},
+    {"callsite", "identity"},
     {"accounts"},
     {"ledger"},
     {"watch", "rules", "instances"},

@@ -18,6 +18,11 @@ class Summary:
         tally: Tests judged, engines and sessions seen.
         fault: The text of the guard's own first fault, if it had one.
         services: Patterns of services, and whether a function was found for them.
+        accepted: Fingerprints of findings that the baseline lists.
+        gone: Entries of the baseline that nothing was found for, as plain JSON types.
+        unused: Suppressions that suppress nothing, the same.
+        advice: What the pools need, the same.
+        timeline: What happened when, the same; None where it was not recorded.
     """
 
     def __init__(self) -> None:
@@ -25,6 +30,11 @@ class Summary:
         self.tally = Tally()
         self.fault = ""
         self.services: dict[str, bool] = {}
+        self.accepted: set[str] = set()
+        self.gone: list[dict[str, Any]] = []
+        self.unused: list[dict[str, Any]] = []
+        self.advice: dict[str, Any] = {}
+        self.timeline: dict[str, Any] | None = None
 
     def add(self, packet: Mapping[str, Any]) -> None:
         """Add what one test, or the end of one process, brought.

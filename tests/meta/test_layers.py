@@ -30,7 +30,7 @@ FLOORS: list[set[str]] = [
     {"inspection"},
     {"handle", "assertions"},
     {"fixtures"},
-    {"plugin"},
+    {"plugin", "cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -9,6 +9,7 @@ import gc
 import time
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
 
 from pytest_sessionguard.accounts import Account, Fault, Lease
 from pytest_sessionguard.callsite import Trace, render
@@ -18,6 +19,7 @@ from pytest_sessionguard.rules import RULES, Rule
 from pytest_sessionguard.rules.mends import name_mend, name_state
 from pytest_sessionguard.shield import Shield, shielded
 from pytest_sessionguard.tally import Tally
+from pytest_sessionguard.timeline import Recorder, RecordingLedger
 from pytest_sessionguard.verdicts import judge_account
 from pytest_sessionguard.watch import Watchers
 
@@ -38,12 +40,17 @@ class Guard:
         root: The folder to which paths in findings are relative.
         rules: What to look for.
         expecting: Classes of the blocks in which a test expects an exception.
+        recorder: What records the run, where a report shows it.
     """
 
     def __init__(
-        self, root: str, rules: tuple[Rule, ...] = RULES, expecting: Iterable[type] = ()
+        self,
+        root: str,
+        rules: tuple[Rule, ...] = RULES,
+        expecting: Iterable[type] = (),
+        recorder: Recorder | None = None,
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger = Ledger() if recorder is None else RecordingLedger(recorder)
         self.shield = Shield()
         self._root = root
         self._rules = rules
@@ -106,7 +113,7 @@ class Guard:
             severities: What each rule does there.
         """
         self.look()
-        self._test = self.ledger.current = Account(owner, severities)
+        self._test = self.ledger.begin(Account(owner, severities))
 
     @shielded
     def start_fixture(
@@ -121,7 +128,7 @@ class Guard:
         """
         self.look()
         self._before[key] = self.ledger.current
-        self._fixtures[key] = self.ledger.current = Account(owner, severities)
+        self._fixtures[key] = self.ledger.begin(Account(owner, severities))
 
     @shielded
     def leave_fixture(self, key: Hashable, *, ready: bool) -> None:
@@ -136,7 +143,7 @@ class Guard:
         if not ready and key in self._fixtures:
             account = self._fixtures.pop(key)
             account.failed = True
-            self._ended.append(account)
+            self._finish_fixture(account)
 
     @shielded
     def tear_down_fixture(self, key: Hashable) -> None:
@@ -163,7 +170,11 @@ class Guard:
         before = self._before.pop(key, None)
         if before is not None:
             self.ledger.current = before
+        self._finish_fixture(account)
+
+    def _finish_fixture(self, account: Account) -> None:
         self._ended.append(account)
+        self.ledger.finish(account, judged=not account.failed)
 
     def end_test(self, nodeid: str, *, passed: bool) -> tuple[list[Finding], list[Finding]]:
         """End a test and judge what is due by now.
@@ -184,9 +195,11 @@ class Guard:
         self.ledger.current = self.ledger.elsewhere
         if test is None or not self.is_watching:
             return [], []
+        judged = passed and not test.failed
+        self.shield.run(partial(self.ledger.finish, test, judged=judged))
         own = [test, *(account for account in ended if account.goes_with_test)]
         wider = [account for account in ended if not account.goes_with_test]
-        if passed and not test.failed:
+        if judged:
             self._judged += 1
             return self._judge_due([*own, *wider], nodeid), []
         return self._judge_due(wider, nodeid), self._judge(own, nodeid, _LEFT_OPEN)

@@ -57,6 +57,26 @@ class Ledger:
         self._shares = False
         self._dialects: weakref.WeakSet[Any] = weakref.WeakSet()
 
+    def begin(self, account: Account) -> Account:
+        """Make an account the one that new things go to.
+
+        Args:
+            account: That of an owner whose time begins.
+
+        Returns:
+            The account.
+        """
+        self.current = account
+        return account
+
+    def finish(self, account: Account, *, judged: bool = True) -> None:
+        """Enter that an owner's things are due.
+
+        Args:
+            account: The account of the owner.
+            judged: Whether its rules are asked.
+        """
+
     def add_pool(self, dialect: Any) -> None:
         """Count the engine of a pool; a pool that ``dispose()`` made anew belongs to the same.
 

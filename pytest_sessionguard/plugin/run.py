@@ -16,6 +16,7 @@ from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.model import Finding, Owner, Severity
 from pytest_sessionguard.options import Mode
 from pytest_sessionguard.plugin.fault import announce
+from pytest_sessionguard.plugin.recording import take_timeline
 from pytest_sessionguard.plugin.refusal import refuse
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.wording import tell
@@ -180,13 +181,14 @@ class RunHooks:
             return ""
 
     def _pack(self, findings: list[Finding], nodeid: str) -> dict[str, Any]:
+        timeline = take_timeline(self._guard)
         fault = self._guard.shield.fault
         if fault is not None and not self._announced:
             self._announced = True
             announce(self._config, fault, nodeid)
         text = "" if fault is None else f"{type(fault).__name__}: {fault}"
         services = self._config.stash[SERVICES].take_news()
-        return pack(findings, self._guard.take_tally(), text, services)
+        return pack(findings, self._guard.take_tally(), text, services, timeline)
 
 
 def _name_fixture(argname: str) -> str:

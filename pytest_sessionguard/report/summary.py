@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_sessionguard.model import Finding, Severity
 from pytest_sessionguard.tally import Tally
+from pytest_sessionguard.timeline import Timeline
 
 
 class Summary:
@@ -22,7 +23,6 @@ class Summary:
         gone: Entries of the baseline that nothing was found for, as plain JSON types.
         unused: Suppressions that suppress nothing, the same.
         advice: What the pools need, the same.
-        timeline: What happened when, the same; None where it was not recorded.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Summary:
         self.gone: list[dict[str, Any]] = []
         self.unused: list[dict[str, Any]] = []
         self.advice: dict[str, Any] = {}
-        self.timeline: dict[str, Any] | None = None
+        self._timeline: Timeline | None = None
 
     def add(self, packet: Mapping[str, Any]) -> None:
         """Add what one test, or the end of one process, brought.
@@ -47,6 +47,17 @@ class Summary:
         self.fault = self.fault or packet["fault"]
         for pattern, found in packet.get("services", {}).items():
             self.services[pattern] = found or self.services.get(pattern, False)
+        if packet.get("timeline") is not None:
+            owners = [finding["owner"] for finding in packet["findings"]]
+            self._timeline = self._timeline or Timeline()
+            self._timeline.add(
+                packet["timeline"], {(owner["nodeid"], owner["name"]) for owner in owners}
+            )
+
+    @property
+    def timeline(self) -> dict[str, Any] | None:
+        """Return what happened when, as plain JSON types; None where it was not recorded."""
+        return None if self._timeline is None else self._timeline.to_json()
 
     def groups(self) -> list[list[Finding]]:
         """Return the findings, those of one rule at one place together.
@@ -76,6 +87,7 @@ def pack(
     tally: Tally,
     fault: str = "",
     services: Mapping[str, bool] | None = None,
+    timeline: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Put what one test brought into plain JSON types, which any process can send.
 
@@ -84,13 +96,15 @@ def pack(
         tally: What was seen since the last packet.
         fault: The guard's own fault, if it had one.
         services: Patterns of services that are news, and whether a function was found for them.
+        timeline: What was recorded since the last packet, where a report shows it.
 
     Returns:
         What `Summary.add` takes.
     """
-    return {
+    packet = {
         "findings": [finding.to_json() for finding in findings],
         "tally": {"tests": tally.tests, "engines": tally.engines, "sessions": tally.sessions},
         "fault": fault,
         "services": dict(services or {}),
     }
+    return packet if timeline is None else {**packet, "timeline": dict(timeline)}

@@ -20,6 +20,7 @@ FLOORS: list[set[str]] = [
     {"callsite", "identity"},
     {"accounts"},
     {"ledger"},
+    {"timeline"},
     {"watch", "rules", "instances"},
     {"verdicts"},
     {"guard"},

@@ -39,7 +39,8 @@ class Timeline:
             blamed: Node and name of the owners of whom findings tell; theirs is kept first.
         """
         process = piece["process"]
-        self._began.setdefault(process, piece["began"])
+        if piece["engines"] or piece["stories"]:  # not the controller of xdist, which runs none
+            self._began.setdefault(process, piece["began"])
         self._quiet += piece["quiet"]
         for engine in piece["engines"]:
             self._add_engine(process, engine)

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from pytest_sessionguard.postgres.settings import PostgresSettings
+from pytest_sessionguard.report.forms import FORMS
 
 
 class Mode(str, Enum):
@@ -71,6 +72,13 @@ OPTIONS = (
         metavar="MODULES",
     ),
     Option(
+        "sessionguard_report",
+        (),
+        f"Reports to write, with :PATH to another file: {', '.join(f.name for f in FORMS)}.",
+        kind="args",
+        metavar="FORM[:PATH]",
+    ),
+    Option(
         "sessionguard_postgres",
         "auto",
         "Where the Postgres of sessionguard_postgres comes from.",
@@ -97,6 +105,14 @@ OPTIONS = (
         kind="int",
         metavar="SECONDS",
     ),
+)
+
+# It has no ini twin: a suite whose settings ask for it would never run.
+EXPLAIN = Option(
+    "sessionguard_explain",
+    None,
+    "Explain rules instead of running tests.",
+    metavar="RULES",
 )
 
 MARKER = (

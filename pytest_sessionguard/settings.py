@@ -13,6 +13,7 @@ from pytest_sessionguard.model import Severity
 from pytest_sessionguard.options import MARKER, OPTIONS, Mode, Option
 from pytest_sessionguard.postgres.errors import PostgresSettingsError
 from pytest_sessionguard.postgres.settings import PostgresSettings
+from pytest_sessionguard.report.requests import Request, RequestError, read_requests
 from pytest_sessionguard.rules.names import UnknownRuleError, find_rules
 
 
@@ -73,6 +74,7 @@ class Settings:
         pool: How tight the engines of the fixtures are.
         flag_pool: What the command line says of that; it beats a marker.
         services: Patterns of the modules whose functions are services.
+        reports: The reports to write.
         changed: Each setting that is not a default, with its source.
     """
 
@@ -84,6 +86,7 @@ class Settings:
     flag_pool: Mapping[str, int]
     changed: tuple[str, ...]
     services: tuple[str, ...] = ()
+    reports: tuple[Request, ...] = ()
 
     def severities(self, marks: Marks) -> Mapping[str, Severity]:
         """Resolve what each rule does under some markers.
@@ -147,6 +150,7 @@ def read_settings(config: Config) -> Settings:
         flag_pool={n: pool[n] for n in _LEAST if config.getoption(f"sessionguard_{n}") is not None},
         changed=tuple(changed),
         services=_read_services(values["sessionguard_services"], sources["sessionguard_services"]),
+        reports=_read_reports(values["sessionguard_report"], sources["sessionguard_report"]),
     )
 
 
@@ -221,6 +225,13 @@ def _read_services(patterns: str | Iterable[str], source: Source) -> tuple[str, 
         return read_patterns(patterns)
     except PatternError as error:
         raise SettingsError(f"sessionguard_services: {error} (from {source.value})") from None
+
+
+def _read_reports(values: Iterable[str], source: Source) -> tuple[Request, ...]:
+    try:
+        return read_requests(values)
+    except RequestError as error:
+        raise SettingsError(f"sessionguard_report: {error} (from {source.value})") from None
 
 
 def _read_severities(get: Callable[[str], Any], source: Source) -> dict[str, Severity]:

@@ -15,6 +15,7 @@ from pytest_sessionguard.options import EXPLAIN, MARKER, OPTIONS, Mode
 from pytest_sessionguard.plugin.doors import PostgresHooks
 from pytest_sessionguard.plugin.fault import SessionGuardWarning
 from pytest_sessionguard.plugin.peers import leave_to_peers
+from pytest_sessionguard.plugin.recording import make_recorder
 from pytest_sessionguard.plugin.reports import ReportHooks
 from pytest_sessionguard.plugin.run import RunHooks
 from pytest_sessionguard.plugin.services import ServiceHooks
@@ -73,7 +74,11 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(ReportHooks(config, summary), "sessionguard-reports")
         config.pluginmanager.register(SummaryHooks(config, summary), "sessionguard-summary")
     if settings.mode is not Mode.OFF:
-        guard = Guard(str(config.rootpath), expecting=_expecting_blocks())
+        guard = Guard(
+            str(config.rootpath),
+            expecting=_expecting_blocks(),
+            recorder=make_recorder(config, settings.reports),
+        )
         guard.start()
         config.add_cleanup(guard.stop)
         services = config.stash[SERVICES] = Services(Boundary(guard))

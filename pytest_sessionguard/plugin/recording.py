@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
 from pytest_sessionguard.guard import Guard
-from pytest_sessionguard.timeline import RecordingLedger
+from pytest_sessionguard.report.requests import Request
+from pytest_sessionguard.timeline import Recorder, RecordingLedger
+
+
+def make_recorder(config: pytest.Config, reports: Iterable[Request]) -> Recorder | None:
+    """Make what records the run, if a report is asked for that shows it.
+
+    Args:
+        config: pytest's config.
+        reports: The reports to write.
+
+    Returns:
+        The recorder; None where the run is to cost nothing more.
+    """
+    if not any(request.form.shows_timeline for request in reports):
+        return None
+    worker = getattr(config, "workerinput", {"workerid": "main"})["workerid"]
+    return Recorder(str(config.rootpath), worker)
 
 
 def take_timeline(guard: Guard) -> dict[str, Any] | None:

@@ -49,6 +49,8 @@ class Recorder:
         self._sites: dict[Any, tuple[Trace, Site]] = {}
         self._number = 0
         self._quiet = 0
+        # The tests whose own fixtures have opened something.
+        self._busy: set[str] = set()
         self._sweep_at = _SWEEP
 
     def begin(self, account: Account) -> None:
@@ -72,8 +74,12 @@ class Recorder:
         for held in [bar for bar in self._sessions.values() if bar.story is story]:
             self._drop_if_gone(held)
         story.end, story.is_judged = self._now(), judged
-        if story.is_empty and account.owner.kind == "test":
-            self._quiet += 1
+        owner = account.owner
+        if owner.kind == "test":
+            self._quiet += story.is_empty and owner.nodeid not in self._busy
+            self._busy.clear()
+        elif owner.is_test_bound and not story.is_empty:
+            self._busy.add(owner.nodeid)
 
     def open_lease(self, lease: Lease) -> None:
         """Enter a checkout.
@@ -102,7 +108,8 @@ class Recorder:
                 self._end_shared(lease)
                 return
         if bar is not None:
-            self._end(bar)
+            # Whoever closes a proxy holds it: where it is gone, the garbage collector returned it.
+            self._end(bar, "collected" if lease.proxy() is None else bar.fate)
 
     def mark_lease(self, lease: Lease, fate: str) -> None:
         """Enter how a lease that is about to end does so.
@@ -264,14 +271,11 @@ class Recorder:
         if bar.story is not None:
             bar.story.add_bar("sessions", bar)
 
-    def _end(self, bar: LeaseBar) -> None:
+    def _end(self, bar: LeaseBar, fate: str = "") -> None:
         lease = bar.lease
         assert lease is not None
         self._leases.pop(id(lease), None)
-        bar.end = self._now()
-        if lease.proxy() is None:
-            bar.fate = "collected"
-        bar.fate = bar.fate or "returned"
+        bar.end, bar.fate = self._now(), fate or "returned"
         gauge, engine = self._gauges.find(lease.pool)
         gauge.move(bar.end, engine, -1)
         bar.lease = None

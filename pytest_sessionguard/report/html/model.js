@@ -47,24 +47,27 @@ function splitNode(home) {
 function makeRows() {
   const rows = [];
   const latest = new Map();
-  const add = (home) => {
+  // Each process sets up a wide fixture of its own.
+  const ofProcess = new Map();
+  const add = (home, process) => {
     const row = { ...home, ...splitNode(home), stories: [], findings: [], begin: null, end: null, isJudged: true };
     rows.push(row);
     latest.set(home.key, row);
+    ofProcess.set(`${process} ${home.key}`, row);
     return row;
   };
   for (const story of timeline.tests) {
     const home = homeOf(story);
-    const known = latest.get(home.key);
+    const known = ofProcess.get(`${story.process} ${home.key}`);
     // A test that ran again has a story for each time.
     const again = known && story.kind === "test" && known.stories.some((other) => other.kind === "test");
-    const row = !known || again ? add(home) : known;
+    const row = !known || again ? add(home, story.process) : known;
     if (again) row.attempt = (known.attempt || 1) + 1;
     row.stories.push(story);
   }
   for (const finding of report.findings) {
     const home = homeOf(finding.owner);
-    (latest.get(home.key) || add(home)).findings.push(finding);
+    (latest.get(home.key) || add(home, "")).findings.push(finding);
   }
   const taken = new Map();
   for (const row of rows) {

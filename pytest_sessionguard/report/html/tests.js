@@ -54,7 +54,7 @@ function makeRow(row, number) {
           return make("span", {}, makeMark(kind), ` ${words}`, make("span", { class: "unseen" }, ` ${kind}`));
         }),
       ),
-      make("span", { class: "path" }, make("br"), row.kind === "fixture" ? `${row.scope}-scoped, ${row.path || "the whole run"}` : row.path),
+      make("span", { class: "path" }, make("br"), row.kind === "fixture" ? `${row.scope}-scoped, ${row.path || "the whole run"}${timeline.processes.length > 1 && row.process ? `, process ${row.process}` : ""}` : row.path),
     ),
     make("span", { class: "sums" }, row.stories.length ? `${sums.join(" \u00b7 ")}${length ? ` \u00b7 ${length}` : ""}` : ""),
   );

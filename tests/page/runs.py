@@ -136,4 +136,51 @@ def make_big_document(tests: int, findings: int) -> Document:
         out = [[begin + 2, held + 1]] + ([] if is_lost else [[begin + 7, held]])
         lost += is_lost
         summary.add(pack(found, Tally(1, int(not number), 1), timeline=make_piece([story], out)))
-    return make_document(summary, RUN)
+    return make_document(summary, RUN, "")
+
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(2)>",
+    "\"><svg onload=alert(3)> ' & &lt; `",
+    "{{script}}{{document}}",
+    "a\u2028b\u2029c\x00d\x1b[31m",
+    "\ud800 half of one, and half of another \udfff",
+    "javascript:alert(4)",
+    "%s %(x)s ${alert(5)} \\u003c",
+)
+
+
+def make_hostile_document() -> Document:
+    """A document in which every text that a stranger chooses is meant to do harm."""
+    summary = Summary()
+    for number, text in enumerate(HOSTILE):
+        nodeid = f"tests/{text}.py::test[{text}]"
+        finding = make_finding(nodeid, path=text, function=text, name=text)
+        site = [[text, number, text]]
+        story = make_story(
+            number * 10,
+            nodeid,
+            number * 20.0,
+            name=text,
+            leases=[
+                make_lease(number * 10 + 2, number * 20 + 1, site=site, session=number * 10 + 1)
+            ],
+            sessions=[
+                make_session(
+                    number * 10 + 1,
+                    number * 20 + 1,
+                    kind=text,
+                    site=site,
+                    again={"at": number * 20 + 2, "site": site},
+                )
+            ],
+            statements=[
+                {"begin": number * 20 + 2, "took": 1, "sql": text, "lease": number * 10 + 2}
+            ],
+            loads=[{"at": number * 20 + 3, "attribute": text, "kind": text, "site": site}],
+        )
+        piece = make_piece([story], [[number * 20 + 1, 1], [number * 20 + 6, 0]])
+        piece["engines"][0].update(engine=text, pool=text)
+        summary.add(pack([finding], Tally(1, 1, 1), timeline={**piece, "process": text}))
+    return make_document(summary, RUN, "")

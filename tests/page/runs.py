@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_sessionguard.identity import identify
 from pytest_sessionguard.model import CallSite, Finding, Frame, Owner, Place, Severity
 from pytest_sessionguard.report.document import Document, RunFacts, make_document
 from pytest_sessionguard.report.summary import Summary, pack
@@ -183,4 +184,87 @@ def make_hostile_document() -> Document:
         piece = make_piece([story], [[number * 20 + 1, 1], [number * 20 + 6, 0]])
         piece["engines"][0].update(engine=text, pool=text)
         summary.add(pack([finding], Tally(1, 1, 1), timeline={**piece, "process": text}))
+    return make_document(summary, RUN, "")
+
+
+def make_empty_document() -> Document:
+    """The document of a run that saw no engine."""
+    summary = Summary()
+    summary.add(pack([], Tally(12, 0, 0), timeline={**make_piece([], []), "quiet": 12}))
+    return make_document(summary, RUN, "")
+
+
+def make_rich_document() -> Document:
+    """The document of a small run with one of everything, in two processes."""
+    summary = Summary()
+    leak = make_finding("tests/test_a.py::test_leak", line=41)
+    again = make_finding("tests/test_a.py::test_again", line=41)
+    warn = make_finding("tests/test_b.py::test_warn", path="app/jobs.py", severity=Severity.WARN)
+    fixture = Finding(
+        "SG201",
+        "unclosed-session",
+        Severity.WARN,
+        Owner("fixture", "fixture `db`", "module", "tests/test_b.py"),
+        (Place("opened", CallSite((Frame("tests/conftest.py", 9, "db"),))),),
+        {**POOL, "collected": False},
+        "tests/test_b.py::test_warn",
+    )
+    accepted = make_finding("tests/test_c.py::test_accepted", path="app/old.py", line=7)
+    summary.accepted = {identify(accepted).fingerprint}
+    selects = [
+        "SELECT users.id FROM users WHERE users.id = $1",
+        "SELECT ?",
+        "UPDATE users SET a = ?",
+    ]
+    statements = [
+        {"begin": 3 + i, "took": None if i == 2 else 0.5, "sql": sql, "lease": 3}
+        for i, sql in enumerate(selects)
+    ]
+    load = {
+        "at": 6.5,
+        "attribute": "User.posts",
+        "kind": "relationship",
+        "site": [["app/views.py", 5, "show"]],
+    }
+    stories = [
+        make_story(
+            1,
+            "tests/test_a.py::test_leak",
+            0,
+            sessions=[make_session(2, 1)],
+            leases=[make_lease(3, 2, lost=True, session=2)],
+            statements=statements,
+            loads=[load],
+            left_out={"statements": 4},
+        ),
+        make_story(10, "tests/test_a.py::test_again", 20, leases=[make_lease(11, 22, lost=True)]),
+        make_story(20, "tests/test_a.py::test_fine", 40, leases=[make_lease(21, 42)]),
+        make_story(
+            30, "tests/test_a.py::test_failed", 60, judged=False, leases=[make_lease(31, 61)]
+        ),
+    ]
+    out = [[2, 1], [22, 2], [42, 3], [47, 2], [61, 3], [66, 2]]
+    piece = {**make_piece(stories, out), "process": "gw0", "quiet": 2}
+    summary.add(pack([leak, again], Tally(3, 1, 1), timeline=piece))
+    db = make_story(
+        1,
+        "tests/test_b.py",
+        0,
+        kind="fixture",
+        name="fixture `db`",
+        scope="module",
+        end=50,
+        sessions=[make_session(2, 1, end=None, fate="open", closed_at=[])],
+        leases=[make_lease(3, 2, end=48, session=2)],
+    )
+    lent = [{"begin": 22, "took": 1, "sql": "SELECT ?", "lease": 3}]
+    others = [
+        db,
+        make_story(10, "tests/test_b.py::test_warn", 20, statements=lent),
+        make_story(20, "tests/test_c.py::test_accepted", 60, leases=[make_lease(21, 61)]),
+    ]
+    piece = make_piece(others, [[2, 1], [48, 0], [61, 1], [66, 0]])
+    piece = {**piece, "process": "gw1", "began": piece["began"] + 0.05}
+    piece["engines"][0].update(size=1, overflow=0)
+    summary.add(pack([warn, fixture, accepted], Tally(2, 1, 1), timeline=piece))
     return make_document(summary, RUN, "")

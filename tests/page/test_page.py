@@ -1,4 +1,4 @@
-"""The page as text: well formed, in one file, with nothing from outside and nothing that breaks out."""
+"""The page as text: well formed, with nothing from outside, and nothing that breaks out."""
 
 from __future__ import annotations
 

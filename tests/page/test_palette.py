@@ -8,12 +8,12 @@ from importlib.resources import files
 import pytest
 
 STYLE = (files("pytest_sessionguard.report.html") / "style.css").read_text(encoding="utf-8")
-PAIRS = dict(
-    (name, (light, dark))
+PAIRS = {
+    name: (light, dark)
     for name, light, dark in re.findall(
         r"--([a-z]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);", STYLE
     )
-)
+}
 GROUNDS = ("paper", "sheet", "shade")
 TEXTS = ("ink", "muted", "error", "warn", "calm")
 SHAPES = ("flow", "held", "error", "warn", "edge", "focus")

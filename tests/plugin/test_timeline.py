@@ -1,4 +1,4 @@
-"""A run of pytest is recorded where a report shows it: in one process, in several, by whoever dies."""
+"""A run of pytest is recorded where a report shows it, in one process and in several."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ def outline(document):
 def test_run(project):
     """Each owner that opened something has its story."""
     document = read(project(SUITE))
-    one, two = "test_one.py", "test_two.py"
+    one, two, twice = "test_one.py", "test_two.py", ["SELECT ?"] * 2
     assert outline(document) == [
         ("fixture", "fixture `own`", f"{one}::test_own", True, ["returned"], [], ["SELECT ?"]),
         ("fixture", "fixture `row`", one, True, ["returned"], [], ["SELECT ?"]),
-        ("test", "test_after", f"{two}::test_after", True, ["returned", "out"], ["open"], ["SELECT ?"] * 2),
+        ("test", "test_after", f"{two}::test_after", True, ["returned", "out"], ["open"], twice),
         ("test", "test_failed", f"{two}::test_failed", False, ["returned"], [], ["SELECT ?"]),
         ("test", "test_fine", f"{one}::test_fine", True, ["returned"], [], ["SELECT ?"]),
         ("test", "test_leak", f"{one}::test_leak", True, ["out"], [], ["SELECT ?"]),

@@ -176,7 +176,7 @@ def test_dropped_session(recording, database):
 
 
 def test_session_of_a_fixture(recording, database):
-    """A lease that a fixture's session takes in a test is the fixture's; its statement the test's."""
+    """A lease that a fixture's session takes is the fixture's; its statement is the test's."""
     engine = create_engine(f"sqlite://{database}")
     owner = Owner("fixture", "fixture `db`", "module", "test_file.py")
     recording.guard.start_fixture("db", owner, {})

@@ -2,18 +2,19 @@
 
 const SHOWN_ENGINES = 4;
 
-const nearness = (engine) => (engine.limit ? engine.peak / engine.limit : 0);
+// A pool of one is either empty or full: that tells nothing.
+const nearness = (engine) => (engine.limit > 1 ? engine.peak / engine.limit : 0);
 
 function judgeEngine(engine) {
   if (!engine.limit) return { kind: "muted", text: `peak ${engine.peak}, ${engine.pool} has no limit` };
   const text = `peak ${engine.peak} of ${engine.limit}`;
-  if (engine.peak >= engine.limit) return { kind: "is-error", text: `${text}: at its limit` };
+  if (nearness(engine) >= 1) return { kind: "is-error", text: `${text}: at its limit` };
   if (nearness(engine) >= 0.75) return { kind: "is-warn", text: `${text}: near its limit` };
   return { kind: "muted", text };
 }
 
 function tightest() {
-  return timeline.engines.filter((engine) => engine.limit).sort((a, b) => nearness(b) - nearness(a))[0] || null;
+  return timeline.engines.filter((engine) => engine.limit > 1).sort((a, b) => nearness(b) - nearness(a))[0] || null;
 }
 
 function nameEngine(engine) {
@@ -40,7 +41,7 @@ function makeEngine(engine, index) {
   const flags = flagsOf(engine, index).sort((a, b) => a.begin - b.begin);
   const box = make("div", { tabindex: "0", role: "group", "aria-label": `Chart of ${name}: arrow keys go to tests with findings, Enter opens one` });
   const readout = make("p", { class: "readout", "aria-live": "polite" });
-  const rest = flags.length ? `${count(flags.length, "test")} with findings marked below; point at the chart, or use the arrow keys.` : "Point at the chart to see which test ran.";
+  const rest = flags.length ? `${flags.length.toLocaleString("en")} with findings, marked below; point at the chart, or use the arrow keys.` : "Point at the chart to see which test ran.";
   readout.append(rest);
   const state = { at: null, flag: -1, row: null };
 
@@ -68,7 +69,10 @@ function makeEngine(engine, index) {
       state.row = flags[state.flag];
       place(middleOf(state.row));
       tell(middleOf(state.row), state.row);
-    } else if (event.key === "Enter" && state.row) openRow(state.row);
+    } else if (event.key === "Enter" && state.row) {
+      event.preventDefault(); // or it presses the button that has the focus next
+      openRow(state.row);
+    }
   });
   return make(
     "figure",

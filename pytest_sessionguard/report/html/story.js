@@ -72,7 +72,7 @@ function makeFinding(finding) {
     "article",
     { class: `finding ${kind}` },
     make("p", { class: "kind" }, makeMark(kind), ` ${finding.rule} ${finding.name} \u00b7 ${finding.severity}${finding.state === "accepted" ? ", accepted by the baseline" : ""}`),
-    make("h4", {}, mark(finding.title)),
+    make("h3", {}, mark(finding.title)),
     make("dl", {}, places),
     make("p", {}, mark(finding.consequence)),
     make("p", { class: "fix" }, make("strong", {}, "Fix: "), mark(finding.fix)),

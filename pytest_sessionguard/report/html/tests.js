@@ -29,7 +29,7 @@ function makeRowLink(row) {
 }
 
 function makeRow(row, number) {
-  const sums = [count(row.all_leases, "connection"), count(row.all_sessions, "session"), count(row.all_statements, "statement")];
+  const sums = ["leases", "sessions", "statements"].filter((kind) => row[`all_${kind}`]).map((kind) => count(row[`all_${kind}`], NOUNS[kind]));
   const length = row.begin !== null && row.end !== null ? showTime(row.end - row.begin) : "";
   const codes = new Map();
   for (const finding of row.findings) {
@@ -56,7 +56,7 @@ function makeRow(row, number) {
       ),
       make("span", { class: "path" }, make("br"), row.kind === "fixture" ? `${row.scope}-scoped, ${row.path || "the whole run"}${timeline.processes.length > 1 && row.process ? `, process ${row.process}` : ""}` : row.path),
     ),
-    make("span", { class: "sums" }, row.stories.length ? `${sums.join(" \u00b7 ")}${length ? ` \u00b7 ${length}` : ""}` : ""),
+    make("span", { class: "sums" }, [...sums, length].filter(Boolean).join(" \u00b7 ")),
   );
   return make("li", {}, link);
 }

@@ -18,7 +18,7 @@ NAME = "pytest_sessionguard"
 FLOORS: list[set[str]] = [
     {"model", "shield", "detour", "tally"},
     {"callsite", "identity"},
-    {"accounts"},
+    {"accounts", "baseline"},
     {"ledger"},
     {"watch", "rules", "instances"},
     {"verdicts"},

@@ -10,9 +10,10 @@ from pytest_sessionguard.baseline import Baseline
 from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.identity import identify, strip_nodeid
 from pytest_sessionguard.model import Finding, Severity
+from pytest_sessionguard.options import Mode
 from pytest_sessionguard.rules import RULES
 from pytest_sessionguard.rules.names import find_rules
-from pytest_sessionguard.settings import Marks, Settings, SettingsError, Source, read_marks
+from pytest_sessionguard.settings import Settings, SettingsError, Source, read_marks
 from pytest_sessionguard.suppressions import Kind, Record, Sieve, Suppression
 
 _RULES = {rule.code: rule for rule in RULES}
@@ -37,7 +38,6 @@ class Gate:
         self._record = Record()
         source = settings.ignore_paths_source.value
         self._sieve = Sieve(root, settings.ignore_paths, source, self._record)
-        self._general = settings.severities(Marks())
         self._names = self._read_names()
         self._record.known.update(self._names)
         self._markers: dict[str, dict[Suppression, frozenset[str]]] = {}
@@ -74,7 +74,7 @@ class Gate:
         """
         for carrier, marker in node.iter_markers_with_node("sessionguard"):
             codes = _read_ignored(marker)
-            if codes and self._can_tell(codes):
+            if codes and not self._is_decided(codes):
                 what = "off=True" if marker.kwargs.get("off") else f"ignore={_show(marker)}"
                 place = strip_nodeid(carrier.nodeid)
                 suppression = Suppression(Kind.MARKER, what, place)
@@ -118,20 +118,19 @@ class Gate:
 
     def _read_names(self) -> dict[Suppression, frozenset[str]]:
         names = {}
+        strict = self._settings.mode is Mode.STRICT
         for name in self._settings.ini_ignores:
             codes = frozenset(find_rules(name))
-            if self._can_tell(codes):
+            # What is not watched where it is off everywhere may be there all the same.
+            unseen = [_RULES[code] for code in codes if not _RULES[code].seen_off]
+            may_be = any(strict or rule.severity is not Severity.OFF for rule in unseen)
+            if not may_be and not self._is_decided(codes):
                 names[Suppression(Kind.RULE, name, Source.INI.value)] = codes
         return names
 
-    def _can_tell(self, codes: Iterable[str]) -> bool:
-        """Tell whether it would be seen that nothing is there to ignore."""
-        for code in codes:
-            rule = _RULES[code]
-            is_off = self._general.get(code, rule.severity) is Severity.OFF
-            if code in self._settings.flag_severities or (is_off and not rule.seen_off):
-                return False
-        return True
+    def _is_decided(self, codes: Iterable[str]) -> bool:
+        """Tell whether the command line decides on a rule, whatever markers and ini file say."""
+        return any(code in self._settings.flag_severities for code in codes)
 
 
 def _read_ignored(marker: Any) -> frozenset[str]:

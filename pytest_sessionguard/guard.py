@@ -59,6 +59,8 @@ class Guard:
         self._fixtures: dict[Hashable, Account] = {}
         self._before: dict[Hashable, Account] = {}
         self._ended: list[Account] = []
+        # Which rules kept silent, and where, because a setting says so.
+        self.hushed: set[tuple[str, str]] = set()
         self._judged = 0
         self._told = Tally()
 
@@ -232,6 +234,7 @@ class Guard:
                     for finding in judge_account(account, self._rules, self.render, nodeid)
                     if finding.rule.startswith(groups)
                 ]
+                self.hushed |= account.take_hushed()
         except Exception as error:
             self.shield.report(error)
         if self.shield.fault is not None:
@@ -256,7 +259,9 @@ class Guard:
             if account.severities.get(rule.code, rule.severity) is not Severity.WARN
         ]
         try:
-            return judge_account(account, rules, self.render, account.owner.nodeid)
+            findings = judge_account(account, rules, self.render, account.owner.nodeid)
+            self.hushed |= account.take_hushed()
+            return findings
         except Exception as error:
             self.shield.report(error)
             return []

@@ -72,6 +72,23 @@ def identify(finding: Finding) -> Identity:
     return Identity(finding.rule, _settle(path), function, _name_thing(finding))
 
 
+def strip_nodeid(nodeid: str) -> str:
+    """Take from a node id what differs from call to call.
+
+    Args:
+        nodeid: pytest's node id.
+
+    Returns:
+        It, without parameters and without the group that xdist's loadgroup appends.
+
+    Example:
+        >>> strip_nodeid("tests/test_x.py::TestIt::test_a[a::b]@db")
+        'tests/test_x.py::TestIt::test_a'
+    """
+    path, colons, names = nodeid.partition("::")
+    return path + colons + re.split(r"[\[@]", names, maxsplit=1)[0]
+
+
 def _locate(finding: Finding) -> tuple[str, str]:
     frames = finding.site.frames
     if not frames:
@@ -82,11 +99,10 @@ def _locate(finding: Finding) -> tuple[str, str]:
 
 
 def _locate_owner(owner: Owner) -> tuple[str, str]:
-    path, _, names = owner.nodeid.partition("::")
+    path, _, names = strip_nodeid(owner.nodeid).partition("::")
     if owner.kind == "fixture":
         return path, owner.name
-    # Behind the name stand parameters, and the group that xdist's loadgroup appends.
-    return path, re.split(r"[\[@]", names or owner.name, maxsplit=1)[0]
+    return path, names or strip_nodeid(f"::{owner.name}")[2:]
 
 
 def _settle(path: str) -> str:

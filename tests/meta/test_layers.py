@@ -16,13 +16,13 @@ NAME = "pytest_sessionguard"
 # Rooms from the ground up: each may import those below it; rooms of one floor know nothing of each
 # other.
 FLOORS: list[set[str]] = [
-    {"model", "shield", "detour", "tally"},
+    {"model", "shield", "detour", "tally", "extent"},
     {"callsite", "identity"},
-    {"accounts"},
+    {"accounts", "baseline"},
     {"ledger"},
     {"timeline"},
     {"watch", "rules", "instances"},
-    {"verdicts"},
+    {"verdicts", "suppressions"},
     {"guard"},
     {"boundary"},
     {"report", "postgres"},

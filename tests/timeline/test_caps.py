@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import tracemalloc
 
@@ -127,3 +128,10 @@ def test_busy_engine(recording, database):
     piece = recording.recorder.take()
     assert len(piece["engines"][0]["out"]) <= gauges._POINTS
     assert len(json.dumps(piece)) < 100_000
+
+
+def test_examples():
+    """The examples in the docstrings run."""
+    result = doctest.testmod(gauges)
+    assert result.attempted > 0
+    assert result.failed == 0

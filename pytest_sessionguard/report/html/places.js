@@ -25,7 +25,7 @@ function showPlaces(chosen) {
       make("span", { class: "code-cell" }, makeMark(markOf(finding)), ` ${finding.rule} `, make("span", { class: "muted" }, finding.state === "accepted" ? "accepted" : finding.severity)),
       frame ? makeFrame(frame) : make("span", { class: "muted" }, "a place without a frame of yours"),
       make("span", {}, mark(finding.title), found.size > 1 ? make("span", { class: "muted" }, `, and ${found.size - 1} more like it`) : ""),
-      make("button", { type: "button", class: "plain", onclick: () => showOnly(finding) }, count(found.size, "test")),
+      make("button", { type: "button", class: "plain", onclick: () => showOnly(finding) }, tellKinds([...found])),
     ]);
     box.replaceChildren(makeTable("Places with findings, errors first", ["Rule", "Place", "What happened there", "Tests "], lines, "stack", true));
     if (groups.length > number) {

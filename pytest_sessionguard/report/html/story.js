@@ -145,6 +145,8 @@ function makeTaleChart(row, lanes, events, all) {
   return make("div", {}, box, makeLegend(row, lanes), rest, panel);
 }
 
+const isLost = (lease) => lease.fate === "out" || lease.fate === "collected";
+
 function makeLegend(row, lanes) {
   const item = (shape, text) => make("li", {}, draw("svg", { width: 20, height: 12, "aria-hidden": "true" }, shape), text);
   const has = (kind) => lanes.some((lane) => lane.kind === kind);
@@ -152,8 +154,8 @@ function makeLegend(row, lanes) {
     "ul",
     { class: "legend" },
     has("session") ? item(draw("rect", { class: "session closed", x: 1, y: 1, width: 18, height: 9, rx: 2 }), "session") : null,
-    has("lease") ? item(draw("rect", { class: "lease", x: 0, y: 1, width: 20, height: 9 }), "connection out") : null,
-    lanes.some((lane) => lane.lease && ["out", "collected"].includes(lane.lease.fate)) ? item(draw("rect", { class: "lease out", x: 0, y: 1, width: 20, height: 9 }), "connection lost") : null,
+    lanes.some((lane) => lane.lease && !isLost(lane.lease)) ? item(draw("rect", { class: "lease", x: 0, y: 1, width: 20, height: 9 }), "connection out") : null,
+    lanes.some((lane) => lane.lease && isLost(lane.lease)) ? item(draw("rect", { class: "lease out", x: 0, y: 1, width: 20, height: 9 }), "connection lost") : null,
     row.statements.length ? item(draw("line", { class: "tick", x1: 10, x2: 10, y1: 0, y2: 12 }), "statement") : null,
     row.loads.length ? item(draw("path", { class: "load", d: "M10,0l5,6l-5,6l-5,-6z" }), "lazy load") : null,
   );

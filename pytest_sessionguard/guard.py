@@ -19,7 +19,6 @@ from pytest_sessionguard.rules import RULES, Rule
 from pytest_sessionguard.rules.mends import name_mend, name_state
 from pytest_sessionguard.shield import Shield, shielded
 from pytest_sessionguard.tally import Tally
-from pytest_sessionguard.timeline import Recorder, RecordingLedger
 from pytest_sessionguard.verdicts import judge_account
 from pytest_sessionguard.watch import Watchers
 
@@ -40,7 +39,7 @@ class Guard:
         root: The folder to which paths in findings are relative.
         rules: What to look for.
         expecting: Classes of the blocks in which a test expects an exception.
-        recorder: What records the run, where a report shows it.
+        ledger: The ledger, where it is to be another than the plain one.
     """
 
     def __init__(
@@ -48,9 +47,9 @@ class Guard:
         root: str,
         rules: tuple[Rule, ...] = RULES,
         expecting: Iterable[type] = (),
-        recorder: Recorder | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
-        self.ledger = Ledger() if recorder is None else RecordingLedger(recorder)
+        self.ledger = ledger or Ledger()
         self.shield = Shield()
         self._root = root
         self._rules = rules

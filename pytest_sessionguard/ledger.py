@@ -58,24 +58,12 @@ class Ledger:
         self._dialects: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def begin(self, account: Account) -> Account:
-        """Make an account the one that new things go to.
-
-        Args:
-            account: That of an owner whose time begins.
-
-        Returns:
-            The account.
-        """
+        """Make the account of an owner whose time begins the one that new things go to."""
         self.current = account
         return account
 
     def finish(self, account: Account, *, judged: bool = True) -> None:
-        """Enter that an owner's things are due.
-
-        Args:
-            account: The account of the owner.
-            judged: Whether its rules are asked.
-        """
+        """Enter that the things of an account are due, and whether its rules are asked."""
 
     def add_pool(self, dialect: Any) -> None:
         """Count the engine of a pool; a pool that ``dispose()`` made anew belongs to the same.

@@ -20,7 +20,7 @@ from pytest_sessionguard.plugin.extent import ExtentHooks
 from pytest_sessionguard.plugin.fault import SessionGuardWarning
 from pytest_sessionguard.plugin.gate import Gate
 from pytest_sessionguard.plugin.peers import leave_to_peers
-from pytest_sessionguard.plugin.recording import make_recorder
+from pytest_sessionguard.plugin.recording import make_ledger
 from pytest_sessionguard.plugin.reports import ReportHooks
 from pytest_sessionguard.plugin.run import RunHooks
 from pytest_sessionguard.plugin.services import ServiceHooks
@@ -92,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
         guard = Guard(
             str(config.rootpath),
             expecting=_expecting_blocks(),
-            recorder=make_recorder(config, settings.reports),
+            ledger=make_ledger(config, settings.reports),
         )
         guard.start()
         config.add_cleanup(guard.stop)

@@ -8,24 +8,25 @@ from typing import Any
 import pytest
 
 from pytest_sessionguard.guard import Guard
+from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.report.requests import Request
 from pytest_sessionguard.timeline import Recorder, RecordingLedger
 
 
-def make_recorder(config: pytest.Config, reports: Iterable[Request]) -> Recorder | None:
-    """Make what records the run, if a report is asked for that shows it.
+def make_ledger(config: pytest.Config, reports: Iterable[Request]) -> Ledger:
+    """Make the ledger of a run, which is recorded if a report is asked for that shows it.
 
     Args:
         config: pytest's config.
         reports: The reports to write.
 
     Returns:
-        The recorder; None where the run is to cost nothing more.
+        The plain ledger, where the run is to cost nothing more.
     """
     if not any(request.form.shows_timeline for request in reports):
-        return None
+        return Ledger()
     worker = getattr(config, "workerinput", {"workerid": "main"})["workerid"]
-    return Recorder(str(config.rootpath), worker)
+    return RecordingLedger(Recorder(str(config.rootpath), worker))
 
 
 def take_timeline(guard: Guard) -> dict[str, Any] | None:

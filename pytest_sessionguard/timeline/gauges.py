@@ -74,6 +74,7 @@ class Gauges:
     def __init__(self) -> None:
         self._all: list[Gauge] = []
         self._by_dialect: WeakKeyDictionary[Any, tuple[Gauge, int]] = WeakKeyDictionary()
+        self._by_pool: dict[int, tuple[PoolFacts, tuple[Gauge, int]]] = {}
         self._alike: dict[Any, list[Gauge]] = {}
         self._seen = 0
 
@@ -86,12 +87,15 @@ class Gauges:
         Returns:
             The gauge, and what names the engine to it.
         """
-        key = pool.dialect() or pool
-        found = self._by_dialect.get(key) if key is not pool else None
+        dialect = pool.dialect()
+        if dialect is None:  # one of a class of its own
+            known = self._by_pool.get(id(pool))
+            if known is None:
+                known = self._by_pool[id(pool)] = pool, (self._choose(pool), self._seen)
+            return known[1]
+        found = self._by_dialect.get(dialect)
         if found is None:
-            found = self._choose(pool), self._seen
-            if key is not pool:
-                self._by_dialect[key] = found
+            found = self._by_dialect[dialect] = self._choose(pool), self._seen
         return found
 
     def _choose(self, pool: PoolFacts) -> Gauge:

@@ -30,7 +30,8 @@ _SHARING = frozenset({"StaticPool", "SingletonThreadPool"})
 class Recorder:
     """What a process records of its run.
 
-    Times are in milliseconds since the recorder was made, by a clock that never goes back.
+    Times are in milliseconds since the recorder was made, by a clock that never goes back. Threads
+    of a test write here at once; what is iterated is copied first.
 
     Args:
         root: The folder to which paths are relative.
@@ -69,10 +70,12 @@ class Recorder:
             judged: Whether its rules are asked.
         """
         story = self._story_of(account)
-        for bar in [bar for bar in self._leases.values() if bar.story is story]:
-            self._end_if_over(bar)
-        for held in [bar for bar in self._sessions.values() if bar.story is story]:
-            self._drop_if_gone(held)
+        for bar in list(self._leases.values()):
+            if bar.story is story:
+                self._end_if_over(bar)
+        for held in list(self._sessions.values()):
+            if held.story is story:
+                self._drop_if_gone(held)
         story.end, story.is_judged = self._now(), judged
         owner = account.owner
         if owner.kind == "test":
@@ -103,7 +106,11 @@ class Recorder:
         """
         bar = self._leases.get(id(lease))
         if bar is not None and lease.pool.kind in _SHARING:
-            shared = [b for b in self._leases.values() if b.lease.pool is lease.pool]  # type: ignore[union-attr]
+            shared = [
+                one
+                for one in list(self._leases.values())
+                if one.lease is not None and one.lease.pool is lease.pool
+            ]
             if len(shared) > 1:
                 self._end_shared(lease)
                 return
@@ -228,7 +235,8 @@ class Recorder:
         """
         if len(self._leases) + len(self._sessions) > self._sweep_at:
             self._sweep()
-        stories = [story.take(self._locate) for story in self._stories.values() if story.is_news]
+        news = [story for story in list(self._stories.values()) if story.is_news]
+        stories = [story.take(self._locate) for story in news]
         quiet, self._quiet = self._quiet, 0
         self._forget()
         return {
@@ -311,9 +319,10 @@ class Recorder:
         """Forget old stories that are over and have nothing open."""
         if len(self._stories) <= _REMEMBERED:
             return
-        held = {id(b.story) for b in self._leases.values()}
-        held |= {id(b.story) for b in self._sessions.values()}
-        over = [k for k, s in self._stories.items() if s.end is not None and id(s) not in held]
+        bars: list[LeaseBar | SessionBar] = [*self._leases.values(), *self._sessions.values()]
+        held = {id(bar.story) for bar in bars}
+        stories = list(self._stories.items())
+        over = [key for key, s in stories if s.end is not None and id(s) not in held]
         for key in over[: len(self._stories) - _REMEMBERED]:
             del self._stories[key]
 

@@ -162,7 +162,6 @@ class Story:
         self.end: float | None = None
         self.is_judged = True
         self.is_news = False
-        self.open = 0
         self._counts: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
         self._bars: dict[str, dict[int, Any]] = {"leases": {}, "sessions": {}}
@@ -228,11 +227,11 @@ class Story:
             A piece of the story; a bar with a number that came before replaces that.
         """
         owner = self.account.owner
-        bars = {
-            kind: [bar.to_json(locate) for bar in bars.values()]
-            for kind, bars in self._bars.items()
-        }
-        piece = {
+        self.is_news = False
+        bars, self._bars = self._bars, {"leases": {}, "sessions": {}}
+        statements, self._statements = self._statements, []
+        loads, self._loads = self._loads, []
+        return {
             "id": self.number,
             "kind": owner.kind,
             "name": owner.name,
@@ -241,12 +240,8 @@ class Story:
             "begin": self.begin,
             "end": self.end,
             "judged": self.is_judged,
-            **bars,
-            "statements": [statement.to_json() for statement in self._statements],
-            "loads": [load.to_json(locate) for load in self._loads],
+            **{kind: [b.to_json(locate) for b in list(bars[kind].values())] for kind in bars},
+            "statements": [statement.to_json() for statement in statements],
+            "loads": [load.to_json(locate) for load in loads],
             "left_out": dict(self._left_out),
         }
-        self._bars = {"leases": {}, "sessions": {}}
-        self._statements, self._loads = [], []
-        self.is_news = False
-        return piece

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.model import Owner
-from pytest_sessionguard.timeline import Recorder, Timeline
+from pytest_sessionguard.timeline import Recorder, RecordingLedger, Timeline
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.recorder = Recorder(str(ROOT))
-        self.guard = Guard(str(ROOT), recorder=self.recorder)
+        self.guard = Guard(str(ROOT), ledger=RecordingLedger(self.recorder))
         self.timeline = Timeline()
         self.guard.start()
         self.guard.look(at_once=True)

@@ -9,7 +9,7 @@ from sqlalchemy.pool import Pool
 from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.model import Owner
-from pytest_sessionguard.timeline import Recorder
+from pytest_sessionguard.timeline import Recorder, RecordingLedger
 
 
 def listeners() -> dict[str, int]:
@@ -23,7 +23,7 @@ def listeners() -> dict[str, int]:
 
 
 def start(recorder: Recorder | None) -> Guard:
-    guard = Guard("/", recorder=recorder)
+    guard = Guard("/", ledger=RecordingLedger(recorder) if recorder else None)
     guard.start()
     guard.look(at_once=True)
     return guard

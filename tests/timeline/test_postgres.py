@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.model import Owner
-from pytest_sessionguard.timeline import Recorder, Timeline
+from pytest_sessionguard.timeline import Recorder, RecordingLedger, Timeline
 
 pytestmark = pytest.mark.postgres
 SQL = text("SELECT E'it\\'s Zq7', $$Zq8$$, CAST(:number AS INTEGER) -- Zq9")
@@ -22,7 +21,8 @@ SQL = text("SELECT E'it\\'s Zq7', $$Zq8$$, CAST(:number AS INTEGER) -- Zq9")
 
 def record(work):
     """Run something as a recorded test, and return its timeline."""
-    guard = Guard(str(Path(__file__).parents[2]), recorder=(recorder := Recorder("/")))
+    recorder = Recorder("/")
+    guard = Guard("/", ledger=RecordingLedger(recorder))
     guard.start()
     guard.look(at_once=True)
     try:

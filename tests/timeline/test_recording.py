@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sqlite3
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from pytest_sessionguard.model import Owner
 
@@ -331,3 +333,52 @@ def test_concurrent_tasks(recording, database):
     told = recording.end()
     assert told["engines"][0]["peak"] == 4
     assert told["engines"][0]["out"][-1][1] == 0
+
+
+def test_threads(recording, database):
+    """Threads that open and end things while a test ends do no harm."""
+    engine = create_engine(f"sqlite://{database}", pool_size=8)
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            with Session(engine) as session:
+                session.execute(text("SELECT 1"))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(30):
+            recording.guard._finish_fixture(recording.guard.test)
+            recording.tell()
+            recording.start(f"test_{number}")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    told = recording.end()
+    assert told["engines"][0]["out"][-1][1] == 0
+    assert 1 <= told["engines"][0]["peak"] <= 4
+
+
+def test_import(recording, database):
+    """What nobody's time saw opened is told of the code outside the tests."""
+    recording.guard.ledger.current = recording.guard.ledger.elsewhere
+    kept = create_engine(f"sqlite://{database}").connect()
+    (story,) = recording.end()["tests"]
+    assert story["kind"] == "import"
+    assert story["end"] is None
+    assert fates(story) == ["out"]
+    kept.close()
+
+
+def test_engine_without_a_dialect(recording, database):
+    """A pool without an engine is one, however often it gives."""
+    pool = QueuePool(lambda: sqlite3.connect(":memory:"), pool_size=2, max_overflow=0)
+    for _ in range(3):
+        pool.connect().close()
+    (gauge,) = recording.end()["engines"]
+    assert gauge["engines"] == 1
+    assert gauge["limit"] == 2
+    assert [count for _, count in gauge["out"]] == [1, 0] * 3

@@ -59,6 +59,7 @@ function showVerdict() {
     text.append([parts.length ? parts.join(" and ") : "Nothing new", accepted ? `${accepted} accepted by the baseline` : ""].filter(Boolean).join(", "), ".");
   }
   showNotes();
+  showLeftovers();
   showGlance();
 }
 
@@ -68,6 +69,16 @@ function showNotes() {
   if (report.run && report.run.interrupted) note("The run was interrupted: what came after is not here.");
   const failed = rows.filter((row) => !row.isJudged && row.kind === "test").length;
   if (failed) note(`${count(failed, "test")} failed and ${failed === 1 ? "was" : "were"} not judged.`);
+}
+
+// What is no longer needed: suppressions that suppress nothing, entries of the baseline that are gone.
+function showLeftovers() {
+  const unused = report.unused || [];
+  const gone = report.gone || [];
+  if (!unused.length && !gone.length) return;
+  const parts = [unused.length ? `${count(unused.length, "suppression")} to drop` : "", gone.length ? `${gone.length.toLocaleString("en")} of the baseline to drop` : ""];
+  const lines = [...unused.map((one) => one.text), ...gone.map((one) => [one.rule, one.path, one.function, one.thing].filter(Boolean).join(" "))];
+  byId("notes").append(make("details", {}, make("summary", {}, parts.filter(Boolean).join(", "), ": nothing was found for them"), make("ul", {}, lines.map((line) => make("li", {}, line)))));
 }
 
 function showGlance() {

@@ -32,7 +32,7 @@ class BoundaryError(AssertionError):
     """
 
     def __init__(self, findings: list[Finding]) -> None:
-        super().__init__("\n\n".join(tell(finding) for finding in findings))
+        super().__init__("\n\n".join(tell(finding, acceptable=False) for finding in findings))
         self.findings = findings
 
 

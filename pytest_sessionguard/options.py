@@ -7,14 +7,21 @@ from enum import Enum
 from typing import Any
 
 from pytest_sessionguard.postgres.settings import PostgresSettings
+from pytest_sessionguard.report.forms import FORMS
 
 
 class Mode(str, Enum):
     """What the guard does with an error finding."""
 
     FAIL = "fail"
+    STRICT = "strict"
     WARN = "warn"
     OFF = "off"
+
+    @property
+    def fails(self) -> bool:
+        """Tell whether an error fails its test."""
+        return self in (Mode.FAIL, Mode.STRICT)
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,9 @@ class Option:
         name: The ini's name; the flag is made of it.
         default: Its value where nobody sets it.
         help: What it does.
-        kind: ``string``, ``args`` or ``int``.
+        kind: ``string``, ``args``, ``int`` or ``flag``, which takes no value.
         metavar: What the flag takes.
+        no_ini: Why it has no ini twin, where it has none.
     """
 
     name: str
@@ -34,6 +42,7 @@ class Option:
     help: str
     kind: str = "string"
     metavar: str = "VALUE"
+    no_ini: str = ""
 
     @property
     def flag(self) -> str:
@@ -45,8 +54,9 @@ OPTIONS = (
     Option(
         "sessionguard",
         Mode.FAIL.value,
-        "What an error finding does: fail the test, warn in the summary, or off: see nothing.",
-        metavar="fail|warn|off",
+        "What an error finding does: fail the test, warn in the summary, or off: see nothing; "
+        "strict makes every rule an error.",
+        metavar="fail|strict|warn|off",
     ),
     Option(
         "sessionguard_error",
@@ -64,11 +74,46 @@ OPTIONS = (
     ),
     Option("sessionguard_ignore", (), "Rules that are off.", kind="args", metavar="RULES"),
     Option(
+        "sessionguard_ignore_paths",
+        (),
+        "Paths (such as tests/factories/*) where what is found is meant, and not told.",
+        kind="args",
+        metavar="PATHS",
+    ),
+    Option(
+        "sessionguard_baseline",
+        "",
+        "The file that lists the findings a suite accepts, relative to the rootdir.",
+        metavar="FILE",
+    ),
+    Option(
+        "sessionguard_update_baseline",
+        False,
+        "Add what this run finds to the baseline, and fail nothing for it.",
+        kind="flag",
+        no_ini="It is something one does, not something that holds: in an ini file every run would "
+        "accept whatever it finds.",
+    ),
+    Option(
         "sessionguard_services",
         (),
         "Modules (such as app.services.*) whose functions are checked when they return.",
         kind="args",
         metavar="MODULES",
+    ),
+    Option(
+        "sessionguard_report",
+        (),
+        f"Reports to write, with :PATH to another file: {', '.join(f.name for f in FORMS)}.",
+        kind="args",
+        metavar="FORM[:PATH]",
+    ),
+    Option(
+        "sessionguard_explain",
+        None,
+        "Explain rules instead of running tests.",
+        metavar="RULES",
+        no_ini="A suite whose settings ask for an explanation would never run.",
     ),
     Option(
         "sessionguard_postgres",

@@ -13,7 +13,10 @@ from pytest_sessionguard.model import Severity
 from pytest_sessionguard.options import MARKER, OPTIONS, Mode, Option
 from pytest_sessionguard.postgres.errors import PostgresSettingsError
 from pytest_sessionguard.postgres.settings import PostgresSettings
-from pytest_sessionguard.rules.names import UnknownRuleError, find_rules
+from pytest_sessionguard.report.requests import Request, RequestError, read_requests
+from pytest_sessionguard.rules import RULES
+from pytest_sessionguard.rules.names import UnknownRuleError, find_rules, list_names
+from pytest_sessionguard.suppressions import PathPatternError, read_paths
 
 
 class SettingsError(ValueError):
@@ -72,8 +75,14 @@ class Settings:
         postgres: How to come by a Postgres.
         pool: How tight the engines of the fixtures are.
         flag_pool: What the command line says of that; it beats a marker.
-        services: Patterns of the modules whose functions are services.
         changed: Each setting that is not a default, with its source.
+        services: Patterns of the modules whose functions are services.
+        ini_ignores: Each name of rules that the ini file ignores, as it stands there.
+        ignore_paths: Patterns of the paths whose findings are meant.
+        ignore_paths_source: Where these come from.
+        baseline: The file of the accepted findings, or nothing.
+        updates_baseline: Whether the run adds to it.
+        reports: The reports to write.
     """
 
     mode: Mode
@@ -84,6 +93,12 @@ class Settings:
     flag_pool: Mapping[str, int]
     changed: tuple[str, ...]
     services: tuple[str, ...] = ()
+    ini_ignores: tuple[str, ...] = ()
+    ignore_paths: tuple[str, ...] = ()
+    ignore_paths_source: Source = Source.DEFAULT
+    baseline: str = ""
+    updates_baseline: bool = False
+    reports: tuple[Request, ...] = ()
 
     def severities(self, marks: Marks) -> Mapping[str, Severity]:
         """Resolve what each rule does under some markers.
@@ -94,7 +109,9 @@ class Settings:
         Returns:
             A severity for each rule that does not keep its default.
         """
-        return {**self.ini_severities, **marks.severities, **self.flag_severities}
+        strict = self.mode is Mode.STRICT
+        base = dict.fromkeys((rule.code for rule in RULES), Severity.ERROR) if strict else {}
+        return {**base, **self.ini_severities, **marks.severities, **self.flag_severities}
 
     def tighten(self, marks: Marks) -> PoolSettings:
         """Resolve how tight an engine is under some markers.
@@ -138,8 +155,10 @@ def read_settings(config: Config) -> Settings:
         )
     except PostgresSettingsError as error:
         raise SettingsError(str(error)) from None
+    mode = _read_mode(values["sessionguard"], sources["sessionguard"])
+    _check_update(mode, values["sessionguard_baseline"], values["sessionguard_update_baseline"])
     return Settings(
-        mode=_read_mode(values["sessionguard"], sources["sessionguard"]),
+        mode=mode,
         ini_severities=_read_severities(config.getini, Source.INI),
         flag_severities=_read_severities(config.getoption, Source.COMMAND_LINE),
         postgres=postgres,
@@ -147,6 +166,14 @@ def read_settings(config: Config) -> Settings:
         flag_pool={n: pool[n] for n in _LEAST if config.getoption(f"sessionguard_{n}") is not None},
         changed=tuple(changed),
         services=_read_services(values["sessionguard_services"], sources["sessionguard_services"]),
+        ini_ignores=list_names(config.getini("sessionguard_ignore") or ()),
+        ignore_paths=_read_paths(
+            values["sessionguard_ignore_paths"], sources["sessionguard_ignore_paths"]
+        ),
+        ignore_paths_source=sources["sessionguard_ignore_paths"],
+        baseline=values["sessionguard_baseline"],
+        updates_baseline=values["sessionguard_update_baseline"],
+        reports=_read_reports(values["sessionguard_report"], sources["sessionguard_report"]),
     )
 
 
@@ -223,6 +250,31 @@ def _read_services(patterns: str | Iterable[str], source: Source) -> tuple[str, 
         raise SettingsError(f"sessionguard_services: {error} (from {source.value})") from None
 
 
+def _read_reports(values: Iterable[str], source: Source) -> tuple[Request, ...]:
+    try:
+        return read_requests(values)
+    except RequestError as error:
+        raise SettingsError(f"sessionguard_report: {error} (from {source.value})") from None
+
+
+def _read_paths(patterns: Iterable[str], source: Source) -> tuple[str, ...]:
+    try:
+        return read_paths(patterns)
+    except PathPatternError as error:
+        raise SettingsError(f"sessionguard_ignore_paths: {error} (from {source.value})") from None
+
+
+def _check_update(mode: Mode, baseline: str, update: bool) -> None:
+    flag = "--sessionguard-update-baseline"
+    if update and not baseline:
+        raise SettingsError(
+            f"{flag} needs a file: --sessionguard-baseline=sessionguard-baseline.jsonl, or "
+            "sessionguard_baseline in pytest's settings."
+        )
+    if update and mode is Mode.OFF:
+        raise SettingsError(f"{flag} records what is found, and sessionguard=off finds nothing.")
+
+
 def _read_severities(get: Callable[[str], Any], source: Source) -> dict[str, Severity]:
     severities = {}
     for name, severity in (
@@ -239,6 +291,8 @@ def _resolve(config: Config, option: Option) -> tuple[Any, Source]:
     value = config.getoption(option.name)
     if value is not None:
         return (tuple(value) if option.kind == "args" else value), Source.COMMAND_LINE
+    if option.no_ini:
+        return option.default, Source.DEFAULT
     try:
         value = config.getini(option.name)
     except Exception as error:  # pytest's own check of the type, of what class it may be
@@ -280,5 +334,7 @@ def _count(value: Any, name: str, source: Source) -> int:
 
 def _show(option: Option, value: Any) -> str:
     if option.kind == "args":
-        return ",".join(value)
+        return ",".join(list_names(value))
+    if option.kind == "flag":
+        return "yes"
     return "a given URL" if "://" in str(value) else str(value)

@@ -22,18 +22,22 @@ def judge_account(
         nodeid: The test at whose end it is told.
 
     Returns:
-        The findings of the rules that are not off there.
+        The findings of the rules that are not off there. The rules that a setting has turned off,
+        and that would have told something, are entered in the account.
     """
     findings = []
     for rule in rules:
         severity = account.severities.get(rule.code, rule.severity)
         if severity is Severity.OFF and not rule.covers:
+            if rule.code in account.severities and rule.judge(account, _render_nothing):
+                account.hushed.add(rule.code)
             continue
         shown = _render_nothing if severity is Severity.OFF else render
         for verdict in rule.judge(account, shown):
             for thing in verdict.things:
                 thing.told = True
             if severity is Severity.OFF:
+                account.hushed.add(rule.code)
                 continue
             findings.append(
                 Finding(

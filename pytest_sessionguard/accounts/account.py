@@ -23,6 +23,7 @@ class Account:
         failed: Whether its test, a subtest of it or the setup of its fixture has failed.
         escaped: What service functions had left open when they returned, whatever became of it.
         breaches: What was wrong with their results.
+        hushed: The rules that are off here and would have told something.
         unentered: Where `assert_no_lazy_load` was called, until its block is entered.
     """
 
@@ -32,6 +33,7 @@ class Account:
         "escaped",
         "failed",
         "faults",
+        "hushed",
         "is_due",
         "leases",
         "loads",
@@ -59,12 +61,19 @@ class Account:
         self.faults: list[Fault] = []
         self.escaped: list[Lease | SessionRecord] = []
         self.breaches: list[Breach] = []
+        self.hushed: set[str] = set()
         self.unentered: dict[object, Trace] = {}
 
     @property
     def goes_with_test(self) -> bool:
         """Tell whether the running test's result decides whether it is judged."""
         return self.failed or self.owner.is_test_bound
+
+    def take_hushed(self) -> set[tuple[str, str]]:
+        """Return the node and the code of each rule that kept silent since the last call."""
+        hushed = {(self.owner.nodeid, code) for code in self.hushed}
+        self.hushed.clear()
+        return hushed
 
     def open_leases(self) -> list[Lease]:
         """Return the leases that are out and have not been told yet."""

@@ -14,9 +14,12 @@ from pytest_sessionguard.assertions.loads import assert_no_lazy_load
 from pytest_sessionguard.fixtures import SERVICES, SETTINGS
 from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.model import Finding, Owner, Severity
-from pytest_sessionguard.options import Mode
+from pytest_sessionguard.plugin.extent import WHOLE, ExtentHooks, find_narrowing
 from pytest_sessionguard.plugin.fault import announce
+from pytest_sessionguard.plugin.gate import Gate
+from pytest_sessionguard.plugin.recording import take_timeline
 from pytest_sessionguard.plugin.refusal import refuse
+from pytest_sessionguard.report.forms import junit
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.wording import tell
 from pytest_sessionguard.rules import lazy_load, masked_lazy_load
@@ -30,12 +33,22 @@ _LEFT_OPEN = pytest.StashKey[str]()
 class RunHooks:
     """Hooks of a process that runs tests: who owns what, and the verdict at a test's end."""
 
-    def __init__(self, config: pytest.Config, guard: Guard, summary: Summary) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        guard: Guard,
+        summary: Summary,
+        gate: Gate,
+        extent: ExtentHooks,
+    ) -> None:
         self._config = config
+        self._gate = gate
+        self._extent = extent
         self._settings = config.stash[SETTINGS]
         self._guard = guard
         self._summary = summary
         self._announced = False
+        self._in_junit = any(r.form.name == "junit" and not r.path for r in self._settings.reports)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -54,6 +67,7 @@ class RunHooks:
                     is not Severity.OFF
                 ):
                     self._guard.watch_masks()
+                self._gate.enter_markers(item)
             except SettingsError as error:
                 refuse(self._config, items, f"{item.nodeid}: {error}")
                 break
@@ -95,7 +109,7 @@ class RunHooks:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Let nothing load itself in a test whose marker says so."""
         __tracebackhide__ = True
-        if self._settings.mode is not Mode.FAIL or not self._is_strict(item):
+        if not self._settings.mode.fails or not self._is_strict(item):
             return (yield)
         with assert_no_lazy_load():
             return (yield)
@@ -112,7 +126,7 @@ class RunHooks:
             item.stash[_LEFT_OPEN] = "\n\n".join(text for text in texts if text)
             raise
         text = self._end(item, passed=not item.stash.get(_FAILED, True))
-        if text and self._settings.mode is Mode.FAIL:
+        if text and self._settings.mode.fails:
             __tracebackhide__ = False  # pytest says so where it finds no frame to show
             pytest.fail(text, pytrace=False)
         return value
@@ -142,7 +156,9 @@ class RunHooks:
     def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
         """Judge fixtures that no test's teardown has torn down, before the summary is written."""
         value = yield
-        packet = self._pack(self._guard.end_run(), "")
+        findings = self._sift(self._guard.end_run())
+        self._scan()
+        packet = self._pack(findings, "")
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["sessionguard"] = packet
         else:
@@ -166,11 +182,47 @@ class RunHooks:
     def _end(self, item: pytest.Item, *, passed: bool) -> str:
         """End the test and return the text of its errors."""
         findings, left_open = self._guard.end_test(item.nodeid, passed=passed)
-        errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+        findings, left_open = self._sift(findings), self._sift(left_open)
+        errors = self._find_errors(findings)
         text = self._tell(errors, verbose=self._config.get_verbosity() > 0)
         item.stash[_LEFT_OPEN] = self._tell(left_open, verbose=False)
         item.stash[_PACKET] = self._pack(findings, item.nodeid)
+        if self._in_junit:
+            self._add_properties(item, findings)
         return text
+
+    def _add_properties(self, item: pytest.Item, findings: list[Finding]) -> None:
+        """Let the report of the teardown, which is still to be made, carry them to the XML."""
+        try:
+            told = junit.make_properties(findings, str(self._config.rootpath))
+        except Exception as error:
+            self._guard.shield.report(error)
+            return
+        # A test that is run again keeps its list.
+        kept = [known for known in item.user_properties if known[0] != junit.PROPERTY]
+        item.user_properties[:] = [*kept, *told]
+
+    def _sift(self, findings: list[Finding]) -> list[Finding]:
+        try:
+            self._gate.enter_hushed(self._guard)
+            return self._gate.sift(findings)
+        except Exception as error:
+            self._guard.shield.report(error)
+            return []
+
+    def _scan(self) -> None:
+        """Look for comments that nothing was found for, where every test was judged."""
+        worker: dict[str, Any] = getattr(self._config, "workerinput", {})
+        whole = worker.get(WHOLE) if worker else not find_narrowing(self._config)
+        if whole and not self._extent.is_narrowed and not self._gate.has_doubts:
+            self._guard.shield.run(self._gate.scan)
+
+    def _find_errors(self, findings: list[Finding]) -> list[Finding]:
+        try:
+            return self._gate.find_errors(findings)
+        except Exception as error:
+            self._guard.shield.report(error)
+            return []
 
     def _tell(self, findings: list[Finding], *, verbose: bool) -> str:
         try:
@@ -180,13 +232,24 @@ class RunHooks:
             return ""
 
     def _pack(self, findings: list[Finding], nodeid: str) -> dict[str, Any]:
+        timeline = take_timeline(self._guard)
         fault = self._guard.shield.fault
         if fault is not None and not self._announced:
             self._announced = True
             announce(self._config, fault, nodeid)
         text = "" if fault is None else f"{type(fault).__name__}: {fault}"
-        services = self._config.stash[SERVICES].take_news()
-        return pack(findings, self._guard.take_tally(), text, services)
+        tally = self._guard.take_tally()
+        if nodeid and not tally.tests:
+            self._gate.doubt(nodeid)
+        return pack(
+            findings,
+            tally,
+            text,
+            services=self._config.stash[SERVICES].take_news(),
+            suppressions=self._gate.take_news(),
+            extent=self._extent.tell(),
+            timeline=timeline,
+        )
 
 
 def _name_fixture(argname: str) -> str:

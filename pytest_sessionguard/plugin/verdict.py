@@ -11,6 +11,8 @@ import pytest
 from pytest_sessionguard.fixtures import SETTINGS
 from pytest_sessionguard.model import Severity
 from pytest_sessionguard.options import Mode
+from pytest_sessionguard.plugin.acceptance import Acceptance
+from pytest_sessionguard.plugin.extent import WHOLE, find_narrowing
 from pytest_sessionguard.report.summary import Summary
 from pytest_sessionguard.report.terminal import show
 
@@ -18,11 +20,14 @@ from pytest_sessionguard.report.terminal import show
 class SummaryHooks:
     """Hooks of the process that reports: it merges what every test brought."""
 
-    def __init__(self, config: pytest.Config, summary: Summary) -> None:
+    def __init__(self, config: pytest.Config, summary: Summary, acceptance: Acceptance) -> None:
         self._config = config
+        self._acceptance = acceptance
         self._settings = config.stash[SETTINGS]
         self._summary = summary
         self._refused = ""
+        self._unwritten = ""
+        summary.extent.add({"narrowed": find_narrowing(config)})
 
     def pytest_report_header(self) -> str | None:
         """Show each setting that is not a default, with its source."""
@@ -34,6 +39,13 @@ class SummaryHooks:
         packet = getattr(report, "sessionguard", None)
         if packet is not None:
             self._summary.add(packet)
+            judged = packet["tally"]["tests"] > 0
+            self._summary.extent.end_test(report.nodeid, judged=judged)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker whether the whole suite is to be run; its own arguments differ."""
+        node.workerinput[WHOLE] = not self._summary.extent.narrowed
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -45,22 +57,28 @@ class SummaryHooks:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
-        """Fail a run whose only errors belong to no test."""
+        """Weigh the findings, and fail a run whose only errors belong to no test."""
         value = yield
-        untold = any(f.severity is Severity.ERROR and not f.told_at for f in self._summary.findings)
-        if untold and self._settings.mode is Mode.FAIL and session.exitstatus == 0:
+        self._unwritten = "" if self._refused else self._acceptance.settle(self._summary)
+        self._summary.find_unused()
+        untold = any(
+            finding.severity is Severity.ERROR and not finding.told_at
+            for finding in self._summary.findings
+            if not self._summary.is_accepted(finding)
+        )
+        if untold and self._settings.mode.fails and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._refused:
+        if self._refused or self._unwritten:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         return value
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the findings that fail nothing, and the line that closes the run."""
-        if self._refused:
-            terminalreporter.write_line(f"ERROR: {self._refused}", red=True)
+        for problem in filter(None, (self._refused, self._unwritten)):
+            terminalreporter.write_line(f"ERROR: {problem}", red=True)
         if self._settings.mode is Mode.OFF or not self._is_concerned():
             return
-        told = {Severity.ERROR.value} if self._settings.mode is Mode.FAIL else set()
+        told = {Severity.ERROR.value} if self._settings.mode.fails else set()
         verbosity = self._config.get_verbosity()
         try:
             show(terminalreporter, self._summary, told=frozenset(told), verbosity=verbosity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from pytest_sessionguard.model import Finding
@@ -33,7 +34,8 @@ def show(
         verbosity: pytest's ``-v`` less its ``-q``.
     """
     groups = [g for g in summary.groups() if g[0].severity.value not in told or not g[0].told_at]
-    if groups or summary.fault:
+    notes = list(_list_notes(summary, verbosity))
+    if groups or summary.fault or notes:
         screen.write_sep("=", "sessionguard", bold=True)
     _show_groups(screen, groups, verbosity)
     if summary.fault:
@@ -48,6 +50,8 @@ def show(
             "that name was checked",
             yellow=True,
         )
+    for note in notes:
+        screen.write_line(f"sessionguard: {note}", yellow=True)
     screen.write_line(close(summary), yellow=bool(summary.findings))
 
 
@@ -67,6 +71,32 @@ def close(summary: Summary) -> str:
         return f"{judged}, 0 engines seen: no connection was taken, so nothing could be found"
     sessions = _number(tally.sessions, "session")
     return f"{judged}, {_number(tally.engines, 'engine')} and {sessions} seen, {findings}"
+
+
+def _list_notes(summary: Summary, verbosity: int) -> Iterator[str]:
+    """List what is to be said of suppressions and of the baseline."""
+    for where, problem in sorted(summary.suppressions.malformed.items()):
+        yield f"{where}: the comment suppresses nothing: {problem}"
+    for unused in summary.unused:
+        yield f"suppresses nothing any more: {unused['text']}"
+    if summary.gone:
+        shown = summary.gone if verbosity > 0 else summary.gone[:_FULL]
+        more = len(summary.gone) - len(shown)
+        yield (
+            f"{_number(len(summary.gone), 'entry', 'entries')} of the baseline not found any more; "
+            "`sessionguard baseline prune` drops what is gone:"
+        )
+        for entry in shown:
+            names = (entry["rule"], entry["path"], entry["function"], entry["thing"])
+            yield "  " + " ".join(name for name in names if name)
+        if more:
+            yield f"  and {more} more (add -v to show them)"
+    if summary.recorded is not None:
+        recorded = summary.recorded
+        added = _number(recorded.added, "entry", "entries")
+        yield f"{added} added to {recorded.name}, which lists {recorded.total} now"
+    if verbosity > 0 and str(summary.extent) and summary.suppressions.known:
+        yield f"not asked what suppresses nothing any more: {summary.extent}"
 
 
 def _show_groups(screen: Screen, groups: list[list[Finding]], verbosity: int) -> None:
@@ -94,5 +124,5 @@ def _name_tests(findings: list[Finding], *, verbose: bool) -> str:
     return f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def _number(count: int, noun: str, plural: str = "") -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"

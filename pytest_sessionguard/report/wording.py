@@ -13,12 +13,13 @@ _INDENT = "  "
 _LABEL = 14
 
 
-def tell(finding: Finding, *, verbose: bool = False) -> str:
+def tell(finding: Finding, *, verbose: bool = False, acceptable: bool = True) -> str:
     """Write a finding as the text that a person reads.
 
     Args:
         finding: The finding.
         verbose: Whether to show every frame of every place.
+        acceptable: Whether the baseline may list it; what an assertion raises it may not.
 
     Returns:
         At most 14 lines where it is not verbose.
@@ -33,7 +34,8 @@ def tell(finding: Finding, *, verbose: bool = False) -> str:
             f"{_INDENT}The test that pytest names here only came last; it is not at fault."
         )
     if not finding.facts.get("asserted"):  # what a test itself asks for, it need not accept
-        lines.append(f"{_INDENT}Accept: {_tell_way_out(finding)}")
+        baseline = " or the baseline." if acceptable else ""
+        lines.append(f"{_INDENT}Accept: {_tell_way_out(finding)}{baseline}")
     return "\n".join(lines)
 
 
@@ -71,6 +73,6 @@ def _tell_pool(finding: Finding) -> str:
 def _tell_way_out(finding: Finding) -> str:
     scope = finding.owner.scope if finding.owner.kind == "fixture" else "function"
     if scope in ("session", "package"):
-        return f"sessionguard_ignore = {finding.name} in pytest's settings."
+        return f"sessionguard_ignore = {finding.name} in pytest's settings"
     mark = f'pytest.mark.sessionguard(ignore="{finding.name}", reason="...")'
     return f"pytestmark = {mark}" if scope == "module" else f"@{mark}"

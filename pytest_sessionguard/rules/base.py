@@ -51,6 +51,8 @@ class Rule:
         judge: Finds where an account breaks it.
         text: Its explanation, under fixed headings.
         covers: Whether what it would tell, were it not off, comes back under no other rule's name.
+        seen_off: Whether what breaks it is seen even where it is off everywhere; only then can
+            one say that nothing would have to be ignored.
     """
 
     code: str
@@ -59,6 +61,7 @@ class Rule:
     judge: Callable[[Account, Render], list[Verdict]]
     text: str = field(repr=False, default="")
     covers: bool = True
+    seen_off: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", inspect.cleandoc(self.text))

@@ -61,4 +61,4 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     return [tell_load(load, render) for load in list(account.masked.values()) if not load.told]
 
 
-RULE = Rule("SG403", "masked-lazy-load", Severity.OFF, judge, __doc__ or "")
+RULE = Rule("SG403", "masked-lazy-load", Severity.OFF, judge, __doc__ or "", seen_off=False)

@@ -28,12 +28,21 @@ def find_rules(names: str | Iterable[str]) -> list[str]:
         >>> find_rules("leaked-connection, SG2")
         ['SG101', 'SG202', 'SG201']
     """
+    return [code for name in list_names(names) for code in _find_rule(name)]
+
+
+def list_names(names: str | Iterable[str]) -> tuple[str, ...]:
+    """List single names.
+
+    Args:
+        names: Names, each of which may list several with commas.
+
+    Returns:
+        The names, as they are written.
+    """
     words = [names] if isinstance(names, str) else [str(name) for name in names]
-    codes: list[str] = []
-    for name in (part.strip() for word in words for part in word.split(",")):
-        if name:
-            codes += _find_rule(name)
-    return codes
+    parts = (part.strip() for word in words for part in word.split(","))
+    return tuple(part for part in parts if part)
 
 
 def _find_rule(word: str) -> list[str]:

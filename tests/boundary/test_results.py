@@ -657,7 +657,7 @@ def test_message(run_suite: Any) -> None:
     )
     assert run.shows(
         """
-          Accept: @pytest.mark.sessionguard(ignore="unloaded-result", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="unloaded-result", reason="...") or the baseline.
         """
     )
 

@@ -16,12 +16,13 @@ NAME = "pytest_sessionguard"
 # Rooms from the ground up: each may import those below it; rooms of one floor know nothing of each
 # other.
 FLOORS: list[set[str]] = [
-    {"model", "shield", "detour", "tally"},
-    {"callsite"},
-    {"accounts"},
+    {"model", "shield", "detour", "tally", "extent"},
+    {"callsite", "identity"},
+    {"accounts", "baseline"},
     {"ledger"},
+    {"timeline"},
     {"watch", "rules", "instances"},
-    {"verdicts"},
+    {"verdicts", "suppressions"},
     {"guard"},
     {"boundary"},
     {"report", "postgres"},
@@ -30,7 +31,7 @@ FLOORS: list[set[str]] = [
     {"inspection"},
     {"handle", "assertions"},
     {"fixtures"},
-    {"plugin"},
+    {"plugin", "cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -70,7 +70,7 @@ SYNC_TEXTS = {
 
           After 15 such calls the next one waits 30 s and fails with TimeoutError.
           Fix: open it in `with engine.connect() as connection:` (async: `async with`).
-          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...") or the baseline.
     """,
     "test_forget": """
         SG102 connection-left-to-gc: 1 connection was left to the garbage collector by test_forget
@@ -80,7 +80,7 @@ SYNC_TEXTS = {
 
           Until the collector comes the pool lacks it; an async one is cut off, not reused.
           Fix: open it in `with engine.connect() as connection:` (async: `async with`).
-          Accept: @pytest.mark.sessionguard(ignore="connection-left-to-gc", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="connection-left-to-gc", reason="...") or the baseline.
     """,
     "test_open": """
         SG201 unclosed-session: 1 Session was dropped without close() by test_open
@@ -90,7 +90,7 @@ SYNC_TEXTS = {
 
           It keeps what it loaded, and takes a connection again at its next statement.
           Fix: open the session in `with Session(engine) as session:`, or close it in `finally`.
-          Accept: @pytest.mark.sessionguard(ignore="unclosed-session", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="unclosed-session", reason="...") or the baseline.
     """,
     "test_after": """
         SG202 session-used-after-close: 1 Session began again below the `with` block that had closed it and kept a connection, in test_after
@@ -102,7 +102,7 @@ SYNC_TEXTS = {
 
           Nobody is left to close it. After 15 such calls the next one waits 30 s and fails with TimeoutError.
           Fix: move these lines into the block, or open a new session for them.
-          Accept: @pytest.mark.sessionguard(ignore="session-used-after-close", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="session-used-after-close", reason="...") or the baseline.
     """,
     "test_session": """
         SG101 leaked-connection: 1 connection was still checked out after test_session
@@ -112,7 +112,7 @@ SYNC_TEXTS = {
 
           After 15 such calls the next one waits 30 s and fails with TimeoutError.
           Fix: open the session in `with Session(engine) as session:`, or close it in `finally`.
-          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...") or the baseline.
     """,
     "test_many": """
         SG101 leaked-connection: 3 connections were still checked out after test_many
@@ -122,7 +122,7 @@ SYNC_TEXTS = {
 
           After 15 such calls the next one waits 30 s and fails with TimeoutError.
           Fix: open it in `with engine.connect() as connection:` (async: `async with`).
-          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...") or the baseline.
     """,
 }
 ASYNC_TEXTS = {
@@ -134,7 +134,7 @@ ASYNC_TEXTS = {
 
           After 15 such calls the next one waits 30 s and fails with TimeoutError.
           Fix: open it in `with engine.connect() as connection:` (async: `async with`).
-          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...") or the baseline.
     """,
     "test_forget": """
         SG102 connection-left-to-gc: 1 connection was left to the garbage collector by test_forget
@@ -144,7 +144,7 @@ ASYNC_TEXTS = {
 
           Until the collector comes the pool lacks it; an async one is cut off, not reused.
           Fix: open it in `with engine.connect() as connection:` (async: `async with`).
-          Accept: @pytest.mark.sessionguard(ignore="connection-left-to-gc", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="connection-left-to-gc", reason="...") or the baseline.
     """,
     "test_open": """
         SG201 unclosed-session: 1 AsyncSession was dropped without close() by test_open
@@ -154,7 +154,7 @@ ASYNC_TEXTS = {
 
           It keeps what it loaded, and takes a connection again at its next statement.
           Fix: open the session in `async with async_session() as session:`.
-          Accept: @pytest.mark.sessionguard(ignore="unclosed-session", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="unclosed-session", reason="...") or the baseline.
     """,
     "test_after": """
         SG202 session-used-after-close: 1 AsyncSession began again below the `with` block that had closed it and kept a connection, in test_after
@@ -166,7 +166,7 @@ ASYNC_TEXTS = {
 
           Nobody is left to close it. After 15 such calls the next one waits 30 s and fails with TimeoutError.
           Fix: move these lines into the block, or open a new session for them.
-          Accept: @pytest.mark.sessionguard(ignore="session-used-after-close", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="session-used-after-close", reason="...") or the baseline.
     """,
     "test_session": """
         SG101 leaked-connection: 1 connection was still checked out after test_session
@@ -176,7 +176,7 @@ ASYNC_TEXTS = {
 
           After 15 such calls the next one waits 30 s and fails with TimeoutError.
           Fix: open the session in `async with async_session() as session:`.
-          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...") or the baseline.
     """,
 }
 
@@ -238,7 +238,7 @@ WAYS_OUT = {
     "function": '@pytest.mark.sessionguard(ignore="leaked-connection", reason="...")',
     "class": '@pytest.mark.sessionguard(ignore="leaked-connection", reason="...")',
     "module": 'pytestmark = pytest.mark.sessionguard(ignore="leaked-connection", reason="...")',
-    "session": "sessionguard_ignore = leaked-connection in pytest's settings.",
+    "session": "sessionguard_ignore = leaked-connection in pytest's settings",
 }
 
 
@@ -256,7 +256,7 @@ def test_fixture(project, scope):
 
           After 15 such calls the next one waits 30 s and fails with TimeoutError.
           Fix: open it in `with engine.connect() as connection:` (async: `async with`).
-{acquittal}          Accept: {WAYS_OUT[scope]}
+{acquittal}          Accept: {WAYS_OUT[scope]} or the baseline.
     """
     check(project(FIXTURES).run("-k", f"test_{scope}"), text)
 

@@ -191,7 +191,7 @@ def test_no_tests_run(project, args):
 def test_help(project):
     """`--help` tells our options, in a group of their own."""
     text = project(SUITE).run("--help").text
-    assert "--sessionguard=fail|warn|off" in text
+    assert "--sessionguard=fail|strict|warn|off" in text
     assert "sessionguard_ignore" in text
 
 

@@ -301,7 +301,7 @@ def test_across_loops(project):
 
           asyncpg ties a connection to its loop: the first statement fails, or waits for ever.
           Fix: `await engine.dispose()` before a loop ends, or use one loop for all that share it.
-          Accept: @pytest.mark.sessionguard(ignore="connection-across-loops", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="connection-across-loops", reason="...") or the baseline.
         """
     )
 

@@ -39,17 +39,15 @@ def refuse(run, line: str) -> None:
 def test_mode(project):
     """An unknown mode names the nearest and the valid ones."""
     line = "sessionguard: no mode is named 'wran' (from command line). Did you mean 'warn'? "
-    line += "The modes are fail, warn, off."
+    line += "The modes are fail, strict, warn, off."
     refuse(project(suite()).run("--sessionguard=wran"), f"ERROR: {line}")
 
 
 def test_mode_of_ini(project):
     """The same in the ini file."""
-    run = project(suite(pytest_ini="[pytest]\nsessionguard = strict\n")).run()
-    refuse(
-        run,
-        "ERROR: sessionguard: no mode is named 'strict' (from ini). The modes are fail, warn, off.",
-    )
+    run = project(suite(pytest_ini="[pytest]\nsessionguard = severe\n")).run()
+    line = "sessionguard: no mode is named 'severe' (from ini). "
+    refuse(run, f"ERROR: {line}The modes are fail, strict, warn, off.")
 
 
 def test_rule_of_command_line(project):

@@ -53,6 +53,8 @@ def get(settings: Settings, name: str) -> Any:
     """What a setting has come to."""
     if name == "sessionguard":
         return settings.mode.value
+    if name == "sessionguard_baseline":
+        return settings.baseline
     if name == "sessionguard_postgres":
         return settings.postgres.door
     if name == "sessionguard_postgres_image":
@@ -65,6 +67,9 @@ SINGLE = [
     ("sessionguard", "warn", "off"),
     ("sessionguard", "fail", "off"),
     ("sessionguard", "off", "fail"),
+    ("sessionguard", "strict", "warn"),
+    ("sessionguard", "warn", "strict"),
+    ("sessionguard_baseline", "b.jsonl", "other.jsonl"),
     ("sessionguard_postgres", "auto", "path"),
     ("sessionguard_postgres", "embedded", "auto"),
     ("sessionguard_postgres_image", "postgres:16", "postgres:15"),
@@ -83,7 +88,8 @@ def as_told(name: str, value: str) -> Any:
 
 def test_every_option_is_tried() -> None:
     """The table above has every option that holds one value."""
-    single = {option.name for option in OPTIONS if option.kind != "args"}
+    valued = (option for option in OPTIONS if option.kind not in ("args", "flag"))
+    single = {option.name for option in valued if not option.no_ini}
     assert single == {name for name, *_ in SINGLE}
 
 
@@ -98,7 +104,7 @@ def test_defaults() -> None:
     """Without a word of the user's everything is as the options say, and nothing is told."""
     settings = read()
     for option in OPTIONS:
-        if option.kind != "args":
+        if option.kind not in ("args", "flag") and not option.no_ini:
             assert option.default == get(settings, option.name)
     assert (Mode.FAIL, {}, {}, ()) == (
         settings.mode,
@@ -300,7 +306,7 @@ def test_an_unknown_mode(word: str, near: str | None) -> None:
         text = str(caught.value)
         assert f"no mode is named {word!r} (from {source})." in text
         assert (f"Did you mean {near!r}?" in text) if near else ("Did you mean" not in text)
-        assert text.endswith("The modes are fail, warn, off.")
+        assert text.endswith("The modes are fail, strict, warn, off.")
 
 
 @pytest.mark.parametrize("source", ["flag", "ini"])
@@ -448,3 +454,92 @@ def test_an_empty_image() -> None:
     """An image without a name is refused where the command line gives it."""
     with pytest.raises(SettingsError, match="image"):
         read({"sessionguard_postgres_image": ""})
+
+
+@pytest.mark.parametrize("source", ["flag", "ini"])
+def test_strict(source: str) -> None:
+    """In strict mode every rule is an error, also those that are off by default."""
+    values = {"sessionguard": "strict"}
+    settings = read(values) if source == "flag" else read({}, values)
+    assert dict.fromkeys(CODES, Severity.ERROR) == dict(settings.severities(Marks()))
+    assert settings.mode.fails
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_what_a_rule_itself_is_told_beats_strict(name: str) -> None:
+    """What any place says of one rule counts more than the mode, wherever that comes from."""
+    argument = name.removeprefix("sessionguard_")
+    marks = read_marks([mark(**{argument: "SG401"}, reason="because")])
+    strict = {"sessionguard": "strict"}
+    told = [
+        settings.severities(given)["SG401"]
+        for settings, given in [
+            (read(strict, {name: ["SG401"]}), Marks()),
+            (read(strict), marks),
+            (read({**strict, name: ["SG401"]}), Marks()),
+        ]
+    ]
+    assert [WORDS[name]] * 3 == told
+
+
+@pytest.mark.parametrize(
+    ("mode", "fails"), list(zip(Mode, [True, True, False, False], strict=True))
+)
+def test_which_modes_fail(mode: Mode, fails: bool) -> None:
+    """An error fails its test unless the mode says that nothing does."""
+    assert fails == mode.fails
+
+
+@pytest.mark.parametrize(
+    ("values", "paths"),
+    [
+        (["tests/factories/*"], ("tests/factories/*",)),
+        (["a, b/c.py,", "a"], ("a", "b/c.py")),
+        (["./a/", "b\\c"], ("a", "b/c")),
+        (["*/site-packages/polyfactory"], ("*/site-packages/polyfactory",)),
+        ([""], ()),
+    ],
+    ids=str,
+)
+def test_paths(values: list[str], paths: tuple[str, ...]) -> None:
+    """Paths are read with forward slashes, several by commas, each once; a flag beats the ini."""
+    option = "sessionguard_ignore_paths"
+    assert paths == read({option: values}).ignore_paths
+    assert paths == read({}, {option: values}).ignore_paths
+    assert paths == read({option: values}, {option: ["other"]}).ignore_paths
+
+
+def test_a_path_outside() -> None:
+    """A path that leaves the rootdir is refused: no message shows one."""
+    with pytest.raises(SettingsError, match=r"'\.\./shared' leaves the rootdir.* \(from ini\)"):
+        read({}, {"sessionguard_ignore_paths": ["../shared"]})
+
+
+def test_an_update_needs_a_file() -> None:
+    """Whoever records says where to."""
+    update = {"sessionguard_update_baseline": True}
+    with pytest.raises(SettingsError, match="needs a file: --sessionguard-baseline="):
+        read(update)
+    assert read(update, {"sessionguard_baseline": "b.jsonl"}).updates_baseline
+    assert not read({}, {"sessionguard_baseline": "b.jsonl"}).updates_baseline
+
+
+def test_an_update_needs_findings() -> None:
+    """A run that sees nothing records nothing, and says so."""
+    update = {"sessionguard_update_baseline": True, "sessionguard_baseline": "b.jsonl"}
+    with pytest.raises(SettingsError, match="sessionguard=off finds nothing"):
+        read(update, {"sessionguard": "off"})
+
+
+def test_no_twin_in_the_ini_file() -> None:
+    """What one does once has no place in an ini file, and a reason stands there instead."""
+    without = [option.name for option in OPTIONS if option.no_ini]
+    assert ["sessionguard_update_baseline", "sessionguard_explain"] == without
+    assert all(option.no_ini.endswith(".") for option in OPTIONS if option.no_ini)
+
+
+def test_ignored_names() -> None:
+    """What the ini file ignores is known name by name, as it stands there."""
+    ini = {"sessionguard_ignore": ["SG2, lazy-load", "all"]}
+    assert ("SG2", "lazy-load", "all") == read({}, ini).ini_ignores
+    assert ("sessionguard_ignore=SG2,lazy-load,all (from ini)",) == read({}, ini).changed

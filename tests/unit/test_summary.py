@@ -118,7 +118,16 @@ def test_packet() -> None:
         "tally": {"tests": 1, "engines": 2, "sessions": 3},
         "fault": "x",
         "services": {"app.*": True},
-    } == pack([], Tally(1, 2, 3), "x", {"app.*": True})
+        "suppressions": {"used": []},
+        "extent": {"collected": 3},
+    } == pack(
+        [],
+        Tally(1, 2, 3),
+        "x",
+        {"app.*": True},
+        suppressions={"used": []},
+        extent={"collected": 3},
+    )
 
 
 def test_services() -> None:

@@ -1,0 +1,159 @@
+"""The gate between what is found and what fails: suppressions first, then the baseline."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from pytest_sessionguard.baseline import Baseline
+from pytest_sessionguard.guard import Guard
+from pytest_sessionguard.identity import identify, strip_nodeid
+from pytest_sessionguard.model import Finding, Severity
+from pytest_sessionguard.options import Mode
+from pytest_sessionguard.rules import RULES
+from pytest_sessionguard.rules.names import find_rules
+from pytest_sessionguard.settings import Settings, SettingsError, Source, read_marks
+from pytest_sessionguard.suppressions import Kind, Record, Sieve, Suppression
+
+_RULES = {rule.code: rule for rule in RULES}
+
+
+class Gate:
+    """What becomes of findings in a process that runs tests.
+
+    Args:
+        root: The folder to which paths in findings are relative.
+        settings: The settings of the run.
+        baseline: What is accepted.
+
+    Attributes:
+        has_doubts: Whether a test was not judged.
+    """
+
+    def __init__(self, root: str, settings: Settings, baseline: Baseline) -> None:
+        self.has_doubts = False
+        self._settings = settings
+        self._baseline = baseline
+        self._record = Record()
+        source = settings.ignore_paths_source.value
+        self._sieve = Sieve(root, settings.ignore_paths, source, self._record)
+        self._names = self._read_names()
+        self._record.known.update(self._names)
+        self._markers: dict[str, dict[Suppression, frozenset[str]]] = {}
+
+    def sift(self, findings: list[Finding]) -> list[Finding]:
+        """Keep the findings that nothing suppresses.
+
+        Args:
+            findings: What was found.
+
+        Returns:
+            What is to be told.
+        """
+        return self._sieve.sift(findings)
+
+    def find_errors(self, findings: list[Finding]) -> list[Finding]:
+        """Find what must fail.
+
+        Args:
+            findings: What is to be told.
+
+        Returns:
+            The errors that are not accepted; a run that records accepts whatever it finds. What a
+            test itself asserts is never accepted.
+        """
+        errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+        return [f for f in errors if f.facts.get("asserted") or not self._accepts(f)]
+
+    def enter_markers(self, node: Any) -> None:
+        """Enter the markers that a node carries, its own and those of its class and module.
+
+        Args:
+            node: A collected test.
+        """
+        for carrier, marker in node.iter_markers_with_node("sessionguard"):
+            codes = _read_ignored(marker)
+            if codes and not self._is_decided(codes):
+                what = "off=True" if marker.kwargs.get("off") else f"ignore={_show(marker)}"
+                place = strip_nodeid(carrier.nodeid)
+                suppression = Suppression(Kind.MARKER, what, place)
+                for nodeid in (node.nodeid, carrier.nodeid):
+                    self._markers.setdefault(nodeid, {})[suppression] = codes
+                self._record.known.add(suppression)
+
+    def enter_hushed(self, guard: Guard) -> None:
+        """Enter what has kept rules silent.
+
+        Args:
+            guard: The guard, which knows the rules and the nodes.
+        """
+        while guard.hushed:
+            nodeid, code = guard.hushed.pop()
+            if code in self._settings.flag_severities:
+                continue
+            markers = {s for s, codes in self._markers.get(nodeid, {}).items() if code in codes}
+            names = {s for s, codes in self._names.items() if code in codes}
+            self._record.used |= markers or names
+
+    def doubt(self, nodeid: str) -> None:
+        """Enter that a test was not judged, so that nobody knows what its markers are good for.
+
+        Args:
+            nodeid: The test.
+        """
+        self.has_doubts = True
+        self._record.doubtful.update(self._markers.get(nodeid, ()))
+
+    def scan(self) -> None:
+        """Read the comments of all that the run has imported of the project."""
+        self._sieve.scan(_list_files())
+
+    def take_news(self) -> dict[str, Any]:
+        """Return what is new of suppressions, for the process that reports."""
+        return self._record.take_news()
+
+    def _accepts(self, finding: Finding) -> bool:
+        return self._settings.updates_baseline or identify(finding) in self._baseline
+
+    def _read_names(self) -> dict[Suppression, frozenset[str]]:
+        names = {}
+        strict = self._settings.mode is Mode.STRICT
+        for name in self._settings.ini_ignores:
+            codes = frozenset(find_rules(name))
+            # What is not watched where it is off everywhere may be there all the same.
+            unseen = [_RULES[code] for code in codes if not _RULES[code].seen_off]
+            may_be = any(strict or rule.severity is not Severity.OFF for rule in unseen)
+            if not may_be and not self._is_decided(codes):
+                names[Suppression(Kind.RULE, name, Source.INI.value)] = codes
+        return names
+
+    def _is_decided(self, codes: Iterable[str]) -> bool:
+        """Tell whether the command line decides on a rule, whatever markers and ini file say."""
+        return any(code in self._settings.flag_severities for code in codes)
+
+
+def _read_ignored(marker: Any) -> frozenset[str]:
+    try:
+        severities = read_marks([marker]).severities
+    except SettingsError:  # a marker added while tests run; collected ones were checked
+        return frozenset()
+    return frozenset(code for code, severity in severities.items() if severity is Severity.OFF)
+
+
+def _show(marker: Any) -> str:
+    value = marker.kwargs.get("ignore")
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _list_files() -> list[str]:
+    """List the files of all modules, without waking those that load themselves when asked."""
+    files = []
+    for module in list(sys.modules.values()):
+        try:
+            file = object.__getattribute__(module, "__dict__").get("__file__")
+        except AttributeError:
+            continue
+        if isinstance(file, str) and file.endswith(".py"):
+            files.append(file)
+    return files

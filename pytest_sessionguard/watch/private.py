@@ -1,4 +1,4 @@
-"""Every private name of SQLAlchemy that the watchers touch, and what happens without it.
+"""Every private name of others that the watchers touch, and what happens without it.
 
 | name | used for | if it is gone |
 |---|---|---|
@@ -10,6 +10,7 @@
 | `loading._new_runid`, `InstanceState.runid` | where an instance was loaded | no such line |
 | `Select._with_options`, `Load.context`, `path`, `strategy` | what a query asks for | no SG403 |
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
+| `Future._source_traceback` | a task's traceback in debug mode | it shows a frame of ours |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
 """
@@ -136,6 +137,18 @@ def is_beyond_query(state: Any, key: str) -> bool:
     path = getattr(getattr(state, "load_path", None), "path", ())
     mapper = getattr(path[-1], "mapper", None) if path else None
     return mapper is not None and not mapper.has_property(key)
+
+
+def drop_own_frame(task: Any, path: str) -> None:
+    """Take our frame out of where a task was made, which asyncio keeps in debug mode.
+
+    Args:
+        task: The task.
+        path: The file of the frame; asyncio has taken its own one out.
+    """
+    made = getattr(task, "_source_traceback", None)
+    if made and made[-1].filename == path:
+        del made[-1]
 
 
 def know_pool(ledger: Ledger, pool: Any) -> PoolFacts:

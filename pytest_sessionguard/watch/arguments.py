@@ -25,7 +25,7 @@ from pytest_sessionguard.watch.works import unfold
 
 _MOST = 32  # things of one container
 _AT_ALL = 256
-_DEEP = 3
+_DEEP = 4
 _PLAIN = frozenset(
     {int, str, float, bool, bytes, type(None), type, CodeType, FunctionType, ModuleType}
 )

@@ -1,9 +1,10 @@
-"""What is open and whose it is: leases, sessions, loads, and the account of each owner."""
+"""What is open and whose it is: leases, sessions, hand-overs, loads, accounts of owners."""
 
 from __future__ import annotations
 
 from pytest_sessionguard.accounts.account import Account
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
+from pytest_sessionguard.accounts.handovers import Handover, Handovers, Work
 from pytest_sessionguard.accounts.loads import Access, Fault, Load
 from pytest_sessionguard.accounts.scopes import Breach, Scope
 from pytest_sessionguard.accounts.sessions import SessionRecord
@@ -15,9 +16,12 @@ __all__ = [
     "Breach",
     "Crossing",
     "Fault",
+    "Handover",
+    "Handovers",
     "Lease",
     "Load",
     "PoolFacts",
     "Scope",
     "SessionRecord",
+    "Work",
 ]

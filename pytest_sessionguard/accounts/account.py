@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_sessionguard.accounts.connections import Crossing, Lease
+from pytest_sessionguard.accounts.handovers import Handover
 from pytest_sessionguard.accounts.loads import Fault, Load
 from pytest_sessionguard.accounts.scopes import Breach
 from pytest_sessionguard.accounts.sessions import SessionRecord
@@ -33,6 +34,7 @@ class Account:
         "escaped",
         "failed",
         "faults",
+        "handovers",
         "hushed",
         "is_due",
         "leases",
@@ -59,6 +61,7 @@ class Account:
         self.loads: dict[Any, Load] = {}
         self.masked: dict[Any, Load] = {}
         self.faults: list[Fault] = []
+        self.handovers: list[Handover] = []
         self.escaped: list[Lease | SessionRecord] = []
         self.breaches: list[Breach] = []
         self.hushed: set[str] = set()
@@ -96,3 +99,7 @@ class Account:
     def open_sessions(self) -> list[SessionRecord]:
         """Return the sessions that took a connection, were not closed since, and are not told."""
         return [record for record in list(self.sessions.values()) if not record.told]
+
+    def faulty_handovers(self) -> list[Handover]:
+        """Return what was handed to work that outlives it, and has not been told yet."""
+        return [each for each in list(self.handovers) if each.is_fault and not each.told]

@@ -10,6 +10,7 @@ from pytest_sessionguard.callsite import Trace
 
 if TYPE_CHECKING:
     from pytest_sessionguard.accounts.account import Account
+    from pytest_sessionguard.accounts.handovers import Handovers
     from pytest_sessionguard.accounts.loads import Access
     from pytest_sessionguard.accounts.scopes import Scope
 
@@ -28,6 +29,7 @@ class SessionRecord:
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
         statements: Its latest statements: of each a mark before it, one behind it, and its trace.
         access: The attribute that is being loaded by it at the moment.
+        handovers: What was handed over of it to work that has not ended, if anything was.
         scope: The service call that opened it, if one did.
         is_escaped: Whether that call ended without having closed it.
         told: Whether a finding has told it.
@@ -41,6 +43,7 @@ class SessionRecord:
     key: object = None
     statements: deque[list[Any]] | None = None
     access: Access | None = None
+    handovers: Handovers | None = None
     scope: Scope | None = None
     is_escaped: bool = False
     told: bool = False

@@ -117,6 +117,33 @@ def _lead_used_again(finding: Finding) -> str:
     return "What is done there stands in a new transaction, outside the block's; nobody ends it."
 
 
+def _tell_handed(finding: Finding) -> str:
+    late = "runs after the response" if finding.facts["late"] else "outlives its session"
+    return f"handed to a background task that {late}, in {finding.owner}"
+
+
+def _lead_handed(finding: Finding) -> str:
+    if "connection" in finding.facts:
+        return "Nobody closes it for the task. " + _lead_to_dry_pool(finding)
+    if finding.facts["late"]:
+        return "The request closes it, or both use it at once; what fails there, no caller sees."
+    return "A closed session begins again silently: the task takes a connection nobody returns."
+
+
+def _mend_handed(finding: Finding) -> str:
+    if _is_async(finding):
+        own = "async with async_session() as session:"
+    else:
+        own = "with Session(engine) as session:"
+    return f"give the task ids, and open a session inside it: `{own}`."
+
+
+def _title_instance(finding: Finding) -> str:
+    facts, count = finding.facts, finding.facts["count"]
+    what = f"1 {facts['models']}" if count == 1 else f"{count} instances of {facts['models']}"
+    return f"{what}, still of a session, {'was' if count == 1 else 'were'} {_tell_handed(finding)}"
+
+
 def _title_unclosed(finding: Finding) -> str:
     was = _count(finding, str(finding.facts["holder"]))
     if "boundary" in finding.facts:
@@ -222,6 +249,11 @@ WORDINGS: dict[str, Wording] = {
         consequence=_lead_used_again,
         fix=lambda f: "move these lines into the block, or open a new session for them.",
     ),
+    "SG204": Wording(
+        title=lambda f: f"{_count(f, str(f.facts['holder']))} {_tell_handed(f)}",
+        consequence=_lead_handed,
+        fix=_mend_handed,
+    ),
     **dict.fromkeys(
         ("SG301", "SG302"),
         Wording(
@@ -239,6 +271,13 @@ WORDINGS: dict[str, Wording] = {
         title=_title_fault,
         consequence=lambda f: "The code swallowed it and went on without the value.",
         fix=_mend_fault,
+    ),
+    "SG305": Wording(
+        title=_title_instance,
+        consequence=lambda f: (
+            "Closing detaches it: what is expired or not loaded raises DetachedInstanceError there."
+        ),
+        fix=lambda f: "give the task its id, and load it there in a session of the task's own.",
     ),
     "SG401": Wording(title=_title_load, consequence=_lead_load, fix=_mend_load),
     "SG403": Wording(

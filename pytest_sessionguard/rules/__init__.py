@@ -7,11 +7,13 @@ from pytest_sessionguard.rules import (
     connection_across_loops,
     connection_left_to_gc,
     detached_access,
+    instance_in_background_task,
     lazy_load,
     leaked_connection,
     masked_lazy_load,
     missing_greenlet,
     n_plus_one,
+    session_in_background_task,
     session_used_after_close,
     unclosed_session,
     unloaded_result,
@@ -20,10 +22,12 @@ from pytest_sessionguard.rules.base import Render, Rule, Verdict
 
 __all__ = ["RULES", "Render", "Rule", "Verdict"]
 
-# In the order in which they may tell a thing: a session that began again explains the connection
-# it lost, a connection that is out or a result that is attached explains the session that was never
-# closed, and loads for many objects say more than each of them.
+# In the order in which they may tell a thing: a hand-over explains why a session began again in a
+# task, a session that began again explains the connection it lost, a connection that is out or a
+# result that is attached explains the session that was never closed, and loads for many objects say
+# more than each of them.
 RULES: tuple[Rule, ...] = (
+    session_in_background_task.RULE,
     session_used_after_close.RULE,
     leaked_connection.RULE,
     connection_left_to_gc.RULE,
@@ -31,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     attached_result.RULE,
     unclosed_session.RULE,
     unloaded_result.RULE,
+    instance_in_background_task.RULE,
     detached_access.RULE,
     missing_greenlet.RULE,
     n_plus_one.RULE,

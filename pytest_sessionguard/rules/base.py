@@ -12,6 +12,7 @@ from pytest_sessionguard.accounts import (
     Breach,
     Crossing,
     Fault,
+    Handover,
     Lease,
     Load,
     PoolFacts,
@@ -21,7 +22,7 @@ from pytest_sessionguard.callsite import Trace, find_block_end
 from pytest_sessionguard.model import CallSite, Fact, Place, Severity
 
 Render = Callable[[Trace | None], CallSite]
-Thing = Lease | SessionRecord | Crossing | Load | Fault | Breach
+Thing = Lease | SessionRecord | Crossing | Load | Fault | Breach | Handover
 _T = TypeVar("_T", bound=Thing)
 
 

@@ -47,6 +47,7 @@ class Watchers:
         self._explain = explain
         self._expecting = expecting
         self._sessions: Any = None
+        self._handovers: Any = None
         self._loads: Any = None
         self._installed: list[Watcher] = []
         self._root: str | None = None
@@ -64,6 +65,7 @@ class Watchers:
         """
         if self._installed:
             self._shield.run(self._sessions.install_async)
+            self._shield.run(self._handovers.install_frameworks)
         elif at_once or "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
             self._shield.run(self._install_all)
 
@@ -100,6 +102,7 @@ class Watchers:
     def _install_all(self) -> None:
         from pytest_sessionguard.watch.expectations import ExpectationWatch
         from pytest_sessionguard.watch.faults import FaultWatch
+        from pytest_sessionguard.watch.handovers import HandoverWatch
         from pytest_sessionguard.watch.loads import LoadWatch
         from pytest_sessionguard.watch.pools import PoolWatch
         from pytest_sessionguard.watch.sessions import SessionWatch
@@ -109,7 +112,8 @@ class Watchers:
         faults = FaultWatch(self._ledger, self._shield, self._explain)
         self._loads = LoadWatch(self._ledger, self._shield, faults)
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
-        for watcher in (pools, self._sessions, faults, self._loads, expectations):
+        self._handovers = HandoverWatch(self._ledger, self._shield)
+        for watcher in (pools, self._sessions, faults, self._loads, expectations, self._handovers):
             self._installed.append(watcher)
             self._shield.run(watcher.install)
         if isinstance(self._ledger, RecordingLedger):

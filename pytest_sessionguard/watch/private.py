@@ -1,4 +1,4 @@
-"""Every private name of SQLAlchemy that the watchers touch, and what happens without it.
+"""Every private name of others that the watchers touch, and what happens without it.
 
 | name | used for | if it is gone |
 |---|---|---|
@@ -11,6 +11,7 @@
 | `Select._with_options`, `Load.context`, `path`, `strategy` | what a query asks for | no SG403 |
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
 | `Engine._has_events`, `Engine.dispatch` | its short way after the timeline | it stays long |
+| `Future._source_traceback` | a task's traceback in debug mode | it shows a frame of ours |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
 """
@@ -153,6 +154,18 @@ def forget_engine_events() -> None:
             return
     if has_engine_events():
         Engine._has_events = False
+
+
+def drop_own_frame(task: Any, path: str) -> None:
+    """Take our frame out of where a task was made, which asyncio keeps in debug mode.
+
+    Args:
+        task: The task.
+        path: The file of the frame; asyncio has taken its own one out.
+    """
+    made = getattr(task, "_source_traceback", None)
+    if made and made[-1].filename == path:
+        del made[-1]
 
 
 def know_pool(ledger: Ledger, pool: Any) -> PoolFacts:

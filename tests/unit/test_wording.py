@@ -72,10 +72,18 @@ def make(
             Place("block ended", at(40), "the block of {} ended at line 50"),
             Place("connection", at(51), "{}, never returned"),
         ),
+        "SG204": (
+            Place("handed over", at(51), "{}, by create_task"),
+            Place("session", at(40), f"{holder} opened at {{}}"),
+            Place("closed", at(40), "the block of {}, which ends at line 50"),
+            Place("used again", at(60)),
+            Place("connection", at(61), "{}, never returned"),
+        ),
         "SG301": (*RESULT, LIFE[1]),
         "SG302": (*RESULT, *LIFE[1:]),
         "SG303": (Place("raised at", at(60)), *LIFE),
         "SG304": (Place("raised at", at(60)), *LIFE),
+        "SG305": (Place("handed over", at(51), "{}, by add_task"), *LIFE[1:]),
         "SG401": (Place("read at", at(60)), *LIFE),
         "SG402": (Place("read at", at(60)), *LIFE),
         "SG403": (Place("read at", at(60)), *LIFE),
@@ -85,13 +93,17 @@ def make(
         kind = "attached" if rule == "SG301" else "expired"
         known = {"count": count, "function": "app.services.get_user", "instances": count}
         known |= {"models": "User", "kind": kind, "consequence": "It breaks.", "mend": "mend it."}
+    elif rule == "SG305":
+        known |= {"models": "User", "late": True}
     elif rule >= "SG3":
         known = {"count": count, "attribute": "Slot.city", "kind": "relationship"}
         known |= {"parents": count + 1, "asked": False, "error": ""}
     elif rule != "SG201":
         known |= POOL
-    if rule == "SG202":
+    if rule in ("SG202", "SG204"):
         known["connection"] = "out"
+    if rule == "SG204":
+        known["late"] = False
     return Finding(rule, NAMES[rule], Severity.ERROR, owner, places, {**known, **facts}, "t.py::x")
 
 
@@ -145,6 +157,10 @@ def test_number(finding: Finding) -> None:
         number = "returned 1 User" if count == 1 else "returned 12 instances of User"
         assert number in title
         assert ("in 12 calls" in title) == (count == 12)
+        return
+    if finding.rule == "SG305":
+        assert ("1 User" if count == 1 else "12 instances of User") in title
+        assert (" were handed" in title) == (count == 12)
         return
     if finding.rule >= "SG3":
         assert title.startswith(("Slot.city ", "reading Slot.city "))
@@ -227,7 +243,7 @@ def test_one_finding_in_full() -> None:
 )
 def test_consequence_of_each_pool(facts: Any, words: str) -> None:
     """What a leak leads to depends on the pool; numbers are told only where they are limits."""
-    for rule in ("SG101", "SG202"):
+    for rule in ("SG101", "SG202", "SG204"):
         assert words in tell(make(rule, TEST, **facts))
 
 
@@ -309,6 +325,27 @@ def test_way_out_of_an_assertion() -> None:
             (
                 "2 Sessions began again below the `with` block that had closed it "
                 "and lost a connection, in test_create"
+            ),
+        ),
+        (
+            make("SG204", TEST, holder="AsyncSession"),
+            (
+                "1 AsyncSession was handed to a background task that outlives its session, "
+                "in test_create"
+            ),
+        ),
+        (
+            make("SG204", TEST, late=True, count=2),
+            (
+                "2 Sessions were handed to a background task that runs after the response, "
+                "in test_create"
+            ),
+        ),
+        (
+            make("SG305", TEST, late=False),
+            (
+                "1 User, still of a session, was handed to a background task that outlives its "
+                "session, in test_create"
             ),
         ),
         (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_sessionguard.accounts.account import Account
+from pytest_sessionguard.accounts.account import Account, Unmade
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
 from pytest_sessionguard.accounts.loads import Access, Fault, Load
 from pytest_sessionguard.accounts.scopes import Breach, Scope
@@ -20,4 +20,5 @@ __all__ = [
     "PoolFacts",
     "Scope",
     "SessionRecord",
+    "Unmade",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_sessionguard.accounts.connections import Crossing, Lease
 from pytest_sessionguard.accounts.loads import Fault, Load
@@ -11,6 +11,18 @@ from pytest_sessionguard.accounts.scopes import Breach
 from pytest_sessionguard.accounts.sessions import SessionRecord
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner, Severity
+
+
+class Unmade(NamedTuple):
+    """A check that a test asked for and that has not taken place yet.
+
+    Attributes:
+        assertion: The name of the assertion.
+        trace: Where it was called.
+    """
+
+    assertion: str
+    trace: Trace
 
 
 class Account:
@@ -23,7 +35,7 @@ class Account:
         failed: Whether its test, a subtest of it or the setup of its fixture has failed.
         escaped: What service functions had left open when they returned, whatever became of it.
         breaches: What was wrong with their results.
-        unentered: Where `assert_no_lazy_load` was called, until its block is entered.
+        unmade: The assertions that were called, until they are entered or awaited.
     """
 
     __slots__ = (
@@ -41,7 +53,7 @@ class Account:
         "reopened",
         "sessions",
         "severities",
-        "unentered",
+        "unmade",
     )
 
     def __init__(self, owner: Owner, severities: Mapping[str, Severity] | None = None) -> None:
@@ -59,7 +71,7 @@ class Account:
         self.faults: list[Fault] = []
         self.escaped: list[Lease | SessionRecord] = []
         self.breaches: list[Breach] = []
-        self.unentered: dict[object, Trace] = {}
+        self.unmade: dict[object, Unmade] = {}
 
     @property
     def goes_with_test(self) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from types import FrameType, TracebackType
 from typing import Any
 
-from pytest_sessionguard.accounts import Account, Load
+from pytest_sessionguard.accounts import Account, Load, Unmade
+from pytest_sessionguard.assertions.guards import begin_watching, end_watching, find_guard
 from pytest_sessionguard.callsite import Tracer
 from pytest_sessionguard.guard import Guard, active_guard
 from pytest_sessionguard.model import Finding, Severity
@@ -37,26 +37,24 @@ class NoLazyLoad:
     Made by `assert_no_lazy_load`; its constructor is private.
     """
 
-    def __init__(self, guard: Guard | None, account: Account | None) -> None:
-        # Without the plugin nobody watches yet: then a guard of the block's own does.
-        self._guard = guard or Guard(os.getcwd())
-        self._is_own = guard is None
+    def __init__(self, account: Account | None) -> None:
+        self._guard: Guard = find_guard()
         self._account = account
         self._token = object()
         if account is not None:
-            account.unentered[self._token] = Tracer(limit=1).capture()
+            trace = Tracer(limit=1).capture()
+            account.unmade[self._token] = Unmade("assert_no_lazy_load", trace)
         self._errors: list[LazyLoadError] = []
         self._depth = 0
 
     def __enter__(self) -> NoLazyLoad:
         if self._account is not None:
-            self._account.unentered.pop(self._token, None)
+            self._account.unmade.pop(self._token, None)
         if self._depth == 0:
             self._errors.clear()
-            if self._is_own:
-                self._guard.start()
+            self._guard = find_guard()  # a fault inside may have taken out the one of before
         self._depth += 1
-        self._guard.look(at_once=True)  # the block may be the first to import SQLAlchemy
+        begin_watching(self._guard)
         self._guard.ledger.refusals.append(self._refuse)
         return self
 
@@ -70,8 +68,7 @@ class NoLazyLoad:
         if self._refuse in self._guard.ledger.refusals:
             self._guard.ledger.refusals.remove(self._refuse)
         self._depth -= 1
-        if self._is_own and self._depth == 0:
-            self._guard.stop()
+        end_watching(self._guard)
         if not self._errors or isinstance(value, LazyLoadError):
             return
         # The code under test swallowed it, or made another exception of it.
@@ -139,4 +136,4 @@ def assert_no_lazy_load() -> NoLazyLoad:
     """
     guard = active_guard()
     account = guard.test if guard is not None else None
-    return NoLazyLoad(guard, account)
+    return NoLazyLoad(account)

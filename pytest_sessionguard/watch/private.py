@@ -10,6 +10,7 @@
 | `loading._new_runid`, `InstanceState.runid` | where an instance was loaded | no such line |
 | `Select._with_options`, `Load.context`, `path`, `strategy` | what a query asks for | no SG403 |
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
+| `Session.__binds` (2.1: `Session.binds`) | engines of a session without one | it is not used |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
 """
@@ -136,6 +137,19 @@ def is_beyond_query(state: Any, key: str) -> bool:
     path = getattr(getattr(state, "load_path", None), "path", ())
     mapper = getattr(path[-1], "mapper", None) if path else None
     return mapper is not None and not mapper.has_property(key)
+
+
+def find_binds(session: Any) -> list[Any]:
+    """Find what a session is bound to whose mappers are bound one by one.
+
+    Args:
+        session: A sync session.
+
+    Returns:
+        Its engines and connections.
+    """
+    binds = getattr(session, "binds", None) or getattr(session, "_Session__binds", None) or {}
+    return list(dict.fromkeys(binds.values()))
 
 
 def know_pool(ledger: Ledger, pool: Any) -> PoolFacts:

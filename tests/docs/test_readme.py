@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from pytest_sessionguard.assertions import leaks
+from pytest_sessionguard.assertions import dependencies, leaks
 from pytest_sessionguard.options import OPTIONS
 from pytest_sessionguard.rules import RULES, names
 
@@ -82,7 +82,7 @@ def test_commands() -> None:
     assert "-m pytest -n auto" in script
 
 
-@pytest.mark.parametrize("module", [names, leaks])
+@pytest.mark.parametrize("module", [names, leaks, dependencies])
 def test_examples_of_docstrings(module: ModuleType) -> None:
     """The examples in the docstrings run."""
     result = doctest.testmod(module)

@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"watch", "rules", "instances"},
     {"verdicts"},
     {"guard"},
-    {"boundary"},
+    {"boundary", "dependencies"},
     {"report", "postgres"},
     {"options"},
     {"settings"},

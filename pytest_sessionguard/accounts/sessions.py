@@ -24,6 +24,8 @@ class SessionRecord:
         leaving: Where it is being closed, and whether the end of its own block closes it.
         ended: Where it was closed last.
         in_block: Whether the end of its own block did that.
+        detached: Where the first close since its last transaction was, which its objects left by,
+            and whether that was the end of its own block.
         reopened: Where it began again after that.
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
         statements: Its latest statements: of each a mark before it, one behind it, and its trace.
@@ -37,6 +39,7 @@ class SessionRecord:
     leaving: tuple[Trace, bool] | None = None
     ended: Trace | None = None
     in_block: bool = False
+    detached: tuple[Trace | None, bool] | None = None
     reopened: Trace | None = None
     key: object = None
     statements: deque[list[Any]] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -13,6 +14,9 @@ from pytest_sessionguard.guard import Guard, active_guard
 from pytest_sessionguard.model import Finding, Severity
 from pytest_sessionguard.report.wording import tell
 from pytest_sessionguard.rules.lazy_load import RULE, tell_load
+
+# The blocks that the running task or thread has entered, the innermost last.
+_entered: ContextVar[tuple[NoLazyLoad, ...]] = ContextVar("sessionguard_blocks", default=())
 
 
 class LazyLoadError(AssertionError):
@@ -56,6 +60,7 @@ class NoLazyLoad:
         self._depth += 1
         begin_watching(self._guard)
         self._guard.ledger.refusals.append(self._refuse)
+        _entered.set((*_entered.get(), self))
         return self
 
     def __exit__(
@@ -68,6 +73,10 @@ class NoLazyLoad:
         if self._refuse in self._guard.ledger.refusals:
             self._guard.ledger.refusals.remove(self._refuse)
         self._depth -= 1
+        blocks = _entered.get()
+        if self in blocks:  # the block may end in another task than it was entered in
+            last = len(blocks) - 1 - blocks[::-1].index(self)
+            _entered.set(blocks[:last] + blocks[last + 1 :])
         end_watching(self._guard)
         if not self._errors or isinstance(value, LazyLoadError):
             return
@@ -90,6 +99,12 @@ class NoLazyLoad:
     def _refuse(self, load: Load) -> Exception | None:
         if _is_shown(sys._getframe(1)):
             return None
+        # Of blocks in several tasks it is the reader's own; where that has none, any will do.
+        refusals = self._guard.ledger.refusals
+        own = (block for block in reversed(_entered.get()) if block._refuse in refusals)
+        return next(own, self)._make_error(load)
+
+    def _make_error(self, load: Load) -> LazyLoadError:
         load.count, load.parents = 1, {0}
         verdict = tell_load(load, self._guard.render)
         owner = self._guard.ledger.current.owner
@@ -117,9 +132,9 @@ def assert_no_lazy_load() -> NoLazyLoad:
     The first read that would cause a load raises at that very line, before the statement is sent:
     of a relationship, a deferred column, an expired attribute; so does a read that fails with
     DetachedInstanceError or MissingGreenlet. If the code under test swallows the error, the end of
-    the block raises it again. It holds for every thread and task while the block lasts. Loads that
-    were asked for are none: eager loads, ``refresh``, ``get``, ``awaitable_attrs``, dynamic and
-    write-only collections.
+    the block raises it again. It holds for every thread and task while the block lasts; where
+    several have a block each, the reader's own raises. Loads that were asked for are none: eager
+    loads, ``refresh``, ``get``, ``awaitable_attrs``, dynamic and write-only collections.
 
     Returns:
         A context manager, sync and async. Where the plugin is active, a test that calls it and

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, overload
 
 from pytest_sessionguard.accounts import Unmade
@@ -82,10 +82,9 @@ def assert_dependency_closes(
     with watching() as guard:
         is_async = check.is_async(guard.ledger)
         if not is_async:
-            check.run(guard.ledger)
-    if not is_async:
-        _refuse_failures(check, guard)
-        return None
+            with _judging(check, guard):
+                check.run(guard.ledger)
+            return None
     token, account = object(), active.test if active is not None else None
     if account is not None:
         trace = Tracer(limit=1).capture()
@@ -95,17 +94,25 @@ def assert_dependency_closes(
         __tracebackhide__ = True
         if account is not None:
             account.unmade.pop(token, None)
-        with watching() as guard:
+        with watching() as guard, _judging(check, guard):
             await check.run_async(guard.ledger)
-        _refuse_failures(check, guard)
 
     check_async.__qualname__ = "assert_dependency_closes"  # what Python warns of, never awaited
     return check_async()
 
 
-def _refuse_failures(check: Check, guard: Guard) -> None:
+@contextmanager
+def _judging(check: Check, guard: Guard) -> Iterator[None]:
+    """Refuse what a check has found, unless a fault of the guard's own has kept it from seeing."""
     __tracebackhide__ = True
-    if check.failures:
+    from pytest_sessionguard.dependencies import NoSessionError
+
+    try:
+        yield
+    except NoSessionError:
+        if guard.shield.fault is None:
+            raise
+    if check.failures and guard.shield.fault is None:
         from pytest_sessionguard.report.dependencies import tell_failures
 
         opened = guard.render(check.opened)

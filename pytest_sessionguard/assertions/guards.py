@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -50,6 +51,18 @@ def end_watching(guard: Guard) -> None:
         guard.users -= 1
         if guard.users == 0:
             guard.stop()
+            _confess(guard)
+
+
+def _confess(guard: OwnGuard) -> None:
+    """Say that a fault of the guard's own has kept assertions from seeing, if no plugin says so."""
+    if guard.shield.fault is not None and active_guard() is None:
+        warnings.warn(
+            f"sessionguard failed inside and has checked nothing. Please report it: "
+            f"{guard.shield.fault!r}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 @contextmanager

@@ -5,6 +5,6 @@ manager, or that returns.
 """
 
 from pytest_sessionguard.dependencies.check import Check
-from pytest_sessionguard.dependencies.ways import Failure, Way
+from pytest_sessionguard.dependencies.ways import Failure, NoSessionError, Way
 
-__all__ = ["Check", "Failure", "Way"]
+__all__ = ["Check", "Failure", "NoSessionError", "Way"]

@@ -13,7 +13,7 @@ from pytest_sessionguard.dependencies import ends
 from pytest_sessionguard.dependencies.entered import Entered, is_async, is_async_manager
 from pytest_sessionguard.dependencies.naming import name_dependency, refuse_call
 from pytest_sessionguard.dependencies.opened import Opened, telling_apart
-from pytest_sessionguard.dependencies.ways import Failure, Way
+from pytest_sessionguard.dependencies.ways import Failure, NoSessionError, Way
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.watch.usage import (
     Usage,
@@ -150,7 +150,7 @@ class Check:
         self._records += opened.records
         self.ways = entered.ways
         if not opened.kept:
-            raise TypeError(
+            raise NoSessionError(
                 f"{self.name}() has opened no session by the time it yields; "
                 f"assert_dependency_closes() takes dependencies that open one."
             )

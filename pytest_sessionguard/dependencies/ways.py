@@ -39,6 +39,10 @@ class Failure:
         return bool(self.holder or self.connections or self.committed or self.swallowed)
 
 
+class NoSessionError(TypeError):
+    """A dependency has opened no session, or nobody has seen it."""
+
+
 class Thrown(Exception):  # noqa: N818 (it is no error of anybody's)
     """What is thrown into a dependency, as a route that fails would."""
 

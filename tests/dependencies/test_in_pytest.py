@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
+
+import pytest
 
 APP = """
     from contextlib import asynccontextmanager
@@ -196,3 +199,39 @@ def test_after_a_fault_inside(project: Any) -> None:
     ).run(sabotage=sabotage)
     assert {"test_first": "passed", "test_second": "passed"} == run.results
     assert "ZeroDivisionError: sabotage" == run.fault
+
+
+@pytest.mark.parametrize(
+    "place",
+    (
+        "ledger.Ledger.open_session",
+        "ledger.Ledger.use_session",
+        "ledger.Ledger.close_session",
+        "ledger.Ledger.end_lease",
+        "dependencies.opened.Opened.take_session",
+        "dependencies.opened.Opened.take_lease",
+    ),
+)
+def test_fault_inside(place: str, project: Any) -> None:
+    """A fault inside while a dependency is driven is told once, and fails no test."""
+    module, class_, method = place.rsplit(".", 2)
+    target = getattr(importlib.import_module(f"pytest_sessionguard.{module}"), class_)
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise ZeroDivisionError("sabotage")
+
+    run = project(
+        suite(
+            """
+    def test_sync():
+        assert_dependency_closes(mended)
+
+    async def test_async():
+        await assert_dependency_closes(async_mended)
+        await async_engine.dispose()
+    """
+        )
+    ).run(sabotage=lambda patch: patch.setattr(target, method, fail))
+    assert {"test_sync": "passed", "test_async": "passed"} == run.results, run.text
+    assert "ZeroDivisionError: sabotage" == run.fault
+    assert ["SessionGuardWarning"] == [category for category, _ in run.warnings]

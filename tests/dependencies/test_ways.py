@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session
 
 from pytest_sessionguard import DependencyError, assert_dependency_closes
+from pytest_sessionguard.ledger import Ledger
 
 pytestmark = pytest.mark.usefixtures("plugin")
 
@@ -350,3 +351,21 @@ def test_never_awaited_without_the_plugin(async_engine: Any) -> None:
         (unmade,) = guard.test.unmade.values()
         assert "assert_dependency_closes" == unmade.assertion
         guard.test.unmade.clear()
+
+
+def test_fault_inside_without_the_plugin(
+    plugin: str, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the plugin nobody else would say that nothing was checked."""
+    if plugin == "active":
+        pytest.skip("the plugin announces its own faults")
+
+    def dependency() -> Any:
+        yield Session(engine)
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise ZeroDivisionError("sabotage")
+
+    monkeypatch.setattr(Ledger, "close_session", fail)
+    with pytest.warns(RuntimeWarning, match="has checked nothing. Please report it: ZeroDivision"):
+        assert_dependency_closes(dependency)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_sessionguard.accounts.account import Account, Unmade
+from pytest_sessionguard.accounts.caches import is_cached
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
 from pytest_sessionguard.accounts.loads import Access, Fault, Load
 from pytest_sessionguard.accounts.scopes import Breach, Scope
@@ -21,4 +22,5 @@ __all__ = [
     "Scope",
     "SessionRecord",
     "Unmade",
+    "is_cached",
 ]

@@ -62,6 +62,13 @@ class SessionRecord:
         return trace
 
     @property
+    def is_made_elsewhere(self) -> bool:
+        """Tell whether another function made it than the one whose block closed it."""
+        if self.trace is None or self.ended is None or not self.ended.marks:
+            return False
+        return self.trace.marks[0] is not self.ended.marks[0]
+
+    @property
     def is_idle(self) -> bool:
         """Tell whether it was closed once and has no transaction now, whatever it did between."""
         session = self.session()

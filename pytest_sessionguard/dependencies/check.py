@@ -102,8 +102,12 @@ class Check:
 
     def _drive(self, way: Way, opened: Opened, number: int) -> int:
         """Drive it once; return how many sessions it had made at its ``yield``."""
-        entered = Entered(self._call())
-        value, usages = entered.enter(), []
+        entered, usages = Entered(self._call()), list[Usage]()
+        try:
+            value = entered.enter()
+        except BaseException:
+            _end([Usage(session) for session in opened.kept], opened)
+            raise
         try:
             usages = self._find_sessions(value, opened, entered)
             del value
@@ -125,9 +129,13 @@ class Check:
         product = self._call()
         if inspect.isawaitable(product) and not is_async_manager(product):
             product = await product
-        entered = Entered(product)
+        entered, usages = Entered(product), list[Usage]()
         del product
-        value, usages = await entered.enter_async(), []
+        try:
+            value = await entered.enter_async()
+        except BaseException:
+            await _end_async([Usage(session) for session in opened.kept], opened)
+            raise
         try:
             usages = self._find_sessions(value, opened, entered)
             del value
@@ -154,7 +162,8 @@ class Check:
                 f"{self.name}() has opened no session by the time it yields; "
                 f"assert_dependency_closes() takes dependencies that open one."
             )
-        self.opened, self.holder = opened.records[0].opened, opened.records[0].kind
+        if not self.failures:
+            self.opened, self.holder = opened.records[0].opened, opened.records[0].kind
         return [Usage(session) for session in opened.kept]
 
     def _judge(self, way: Way, opened: Opened, usages: list[Usage], swallowed: str) -> None:
@@ -170,9 +179,9 @@ class Check:
             swallowed=swallowed,
         )
         if failure.is_any and way not in [known.way for known in self.failures]:
-            self.failures.append(failure)
-            if left:
+            if left and not any(known.holder for known in self.failures):
                 self.opened, self.holder = left[0].opened, left[0].kind
+            self.failures.append(failure)
 
 
 def _end(usages: list[Usage], opened: Opened) -> None:

@@ -167,7 +167,8 @@ def test_two_sessions(second: str, engine: Any, check: Any) -> None:
     """Of two sessions on a pool of one connection each is used in its turn."""
 
     def dependency() -> Any:
-        first, other = Session(engine), Session(engine)
+        first = Session(engine)
+        other = Session(engine)  # other
         try:
             yield first, other
         finally:
@@ -181,6 +182,8 @@ def test_two_sessions(second: str, engine: Any, check: Any) -> None:
     with pytest.raises(DependencyError) as info:
         check(dependency)
     assert ["END", *BELOW_YIELD] == name_ways(info.value)
+    line = dependency.__code__.co_firstlineno + 2
+    assert f"test_shapes.py:{line} in dependency" in str(info.value)
 
 
 def test_begin_blocks(engine: Any, async_engine: Any, check: Any) -> None:

@@ -245,8 +245,15 @@ def test_setup_that_fails(engine: Any, async_engine: Any, check: Any) -> None:
     """What the dependency raises before its `yield`, or at its normal end, is the caller's."""
 
     def early() -> Any:
-        with Session(engine):
-            raise LookupError("early")
+        session = Session(engine)
+        session.execute(text("SELECT 1"))
+        raise LookupError("early")
+        yield
+
+    async def async_early() -> Any:
+        session = AsyncSession(async_engine)
+        await session.execute(text("SELECT 1"))
+        raise LookupError("early")
         yield
 
     async def late() -> Any:
@@ -254,8 +261,9 @@ def test_setup_that_fails(engine: Any, async_engine: Any, check: Any) -> None:
             yield session
         raise LookupError("late")
 
-    with pytest.raises(LookupError, match="early"):
-        check(early)
+    for dependency in (early, async_early):
+        with pytest.raises(LookupError, match="early"):
+            check(dependency)
     with pytest.raises(LookupError, match="late"):
         check(late)
 

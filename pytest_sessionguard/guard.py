@@ -322,7 +322,8 @@ class Guard:
         session = fault.session
         if session is not None and session.opened is not None:
             line = f"  - by the {session.kind} opened at {self.render(session.opened)}"
-            closed = f", closed at {self.render(session.ended)}" if session.ended else ""
+            ended = session.detached[0] if session.detached else session.ended
+            closed = f", closed at {self.render(ended)}" if ended else ""
             lines.append(line + closed)
         lines.append(f"  - to mend it, {name_mend(fault.attribute, fault.kind)}")
         return lines

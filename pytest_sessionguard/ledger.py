@@ -282,6 +282,8 @@ class Ledger:
         record.ended = trace
         record.in_block = in_block
         record.reopened = None
+        if record.detached is None:
+            record.detached = (trace, in_block)
 
     def reenter_session(self, record: SessionRecord) -> None:
         """Enter that a closed session begins a ``with`` block of its own again, which is fine.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_sessionguard.accounts import Account
+from pytest_sessionguard.accounts import Account, Unmade
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import CallSite, Finding, Place, Severity
-from pytest_sessionguard.rules import Render, Rule, lazy_load
+from pytest_sessionguard.rules import Render, Rule, lazy_load, unclosed_session
 
 
 def judge_account(
@@ -51,14 +51,21 @@ def judge_account(
                 )
             )
     return findings + [
-        _tell_unentered(account, trace, render, nodeid) for trace in account.unentered.values()
+        _tell_unmade(account, unmade, render, nodeid) for unmade in account.unmade.values()
     ]
 
 
-def _tell_unentered(account: Account, trace: Trace, render: Render, nodeid: str) -> Finding:
+# Under whose name it is told that an assertion never took place.
+_RULES = {
+    "assert_no_lazy_load": lazy_load.RULE,
+    "assert_dependency_closes": unclosed_session.RULE,
+}
+
+
+def _tell_unmade(account: Account, unmade: Unmade, render: Render, nodeid: str) -> Finding:
     """Tell of a check that never took place; no setting makes that right."""
-    rule = lazy_load.RULE
-    place = Place("called at", render(trace))
+    rule = _RULES[unmade.assertion]
+    place = Place("called at", render(unmade.trace))
     facts = {"entered": False, "asserted": True}
     return Finding(rule.code, rule.name, Severity.ERROR, account.owner, (place,), facts, nodeid)
 

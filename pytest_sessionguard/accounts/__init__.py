@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_sessionguard.accounts.account import Account
+from pytest_sessionguard.accounts.account import Account, Unmade
+from pytest_sessionguard.accounts.caches import is_cached
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
 from pytest_sessionguard.accounts.handovers import Handover, Handovers, Work
 from pytest_sessionguard.accounts.loads import Access, Fault, Load
@@ -23,5 +24,7 @@ __all__ = [
     "PoolFacts",
     "Scope",
     "SessionRecord",
+    "Unmade",
     "Work",
+    "is_cached",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_sessionguard.accounts.connections import Crossing, Lease
 from pytest_sessionguard.accounts.handovers import Handover
@@ -12,6 +12,18 @@ from pytest_sessionguard.accounts.scopes import Breach
 from pytest_sessionguard.accounts.sessions import SessionRecord
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner, Severity
+
+
+class Unmade(NamedTuple):
+    """A check that a test asked for and that has not taken place yet.
+
+    Attributes:
+        assertion: The name of the assertion.
+        trace: Where it was called.
+    """
+
+    assertion: str
+    trace: Trace
 
 
 class Account:
@@ -25,7 +37,7 @@ class Account:
         escaped: What service functions had left open when they returned, whatever became of it.
         breaches: What was wrong with their results.
         hushed: The rules that are off here and would have told something.
-        unentered: Where `assert_no_lazy_load` was called, until its block is entered.
+        unmade: The assertions that were called, until they are entered or awaited.
     """
 
     __slots__ = (
@@ -45,7 +57,7 @@ class Account:
         "reopened",
         "sessions",
         "severities",
-        "unentered",
+        "unmade",
     )
 
     def __init__(self, owner: Owner, severities: Mapping[str, Severity] | None = None) -> None:
@@ -65,7 +77,7 @@ class Account:
         self.escaped: list[Lease | SessionRecord] = []
         self.breaches: list[Breach] = []
         self.hushed: set[str] = set()
-        self.unentered: dict[object, Trace] = {}
+        self.unmade: dict[object, Unmade] = {}
 
     @property
     def goes_with_test(self) -> bool:

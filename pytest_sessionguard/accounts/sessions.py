@@ -25,6 +25,8 @@ class SessionRecord:
         leaving: Where it is being closed, and whether the end of its own block closes it.
         ended: Where it was closed last.
         in_block: Whether the end of its own block did that.
+        detached: Where the first close since its last transaction was, which its objects left by,
+            and whether that was the end of its own block.
         reopened: Where it began again after that.
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
         statements: Its latest statements: of each a mark before it, one behind it, and its trace.
@@ -39,6 +41,7 @@ class SessionRecord:
     leaving: tuple[Trace, bool] | None = None
     ended: Trace | None = None
     in_block: bool = False
+    detached: tuple[Trace | None, bool] | None = None
     reopened: Trace | None = None
     key: object = None
     statements: deque[list[Any]] | None = None
@@ -60,6 +63,13 @@ class SessionRecord:
         if trace is not None and len(trace.marks) > 2 and trace.marks[0].co_name == "__init__":
             return trace._replace(marks=trace.marks[2:])
         return trace
+
+    @property
+    def is_made_elsewhere(self) -> bool:
+        """Tell whether another function made it than the one whose block closed it."""
+        if self.trace is None or self.ended is None or not self.ended.marks:
+            return False
+        return self.trace.marks[0] is not self.ended.marks[0]
 
     @property
     def is_idle(self) -> bool:

@@ -145,12 +145,26 @@ def _title_instance(finding: Finding) -> str:
 
 
 def _title_unclosed(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return f"{finding.owner} called assert_dependency_closes() and never awaited it"
     was = _count(finding, str(finding.facts["holder"]))
     if "boundary" in finding.facts:
         return f"{was} still open {_tell_boundary(finding)}"
     if finding.facts["collected"]:
         return f"{was} dropped without close() by {finding.owner}"
     return f"{was} still open after {tell_owner(finding.owner)}"
+
+
+def _lead_unclosed(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return "Nothing was checked."
+    return "It keeps what it loaded, and takes a connection again at its next statement."
+
+
+def _mend_unclosed(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return "`await assert_dependency_closes(...)`, for the dependency is async."
+    return _open_in_block(finding)
 
 
 def _title_load(finding: Finding) -> str:
@@ -239,10 +253,8 @@ WORDINGS: dict[str, Wording] = {
     ),
     "SG201": Wording(
         title=_title_unclosed,
-        consequence=lambda f: (
-            "It keeps what it loaded, and takes a connection again at its next statement."
-        ),
-        fix=_open_in_block,
+        consequence=_lead_unclosed,
+        fix=_mend_unclosed,
     ),
     "SG202": Wording(
         title=_title_used_again,

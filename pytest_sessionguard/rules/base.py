@@ -134,10 +134,11 @@ def tell_opening(record: SessionRecord | None, render: Render) -> list[Place]:
     if record is None or record.opened is None:
         return []
     places = [Place("session", render(record.opened), f"{record.kind} opened at {{}}")]
-    if record.ended is not None:
-        site = render(record.ended)
+    ended, in_block = record.detached or (record.ended, record.in_block)
+    if ended is not None:
+        site = render(ended)
         # Without frames nobody reads it, and the source need not be parsed.
-        end = find_block_end(record.ended) if record.in_block and site.frames else None
+        end = find_block_end(ended) if in_block and site.frames else None
         where = f"the block of {{}}, which ends at line {end}" if end else "{}"
         places.append(Place("closed", site, where))
     return places

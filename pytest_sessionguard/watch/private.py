@@ -12,6 +12,7 @@
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
 | `Engine._has_events`, `Engine.dispatch` | its short way after the timeline | it stays long |
 | `Future._source_traceback` | a task's traceback in debug mode | it shows a frame of ours |
+| `Session.__binds` (2.1: `Session.binds`) | engines of a session without one | it is not used |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
 """
@@ -166,6 +167,19 @@ def drop_own_frame(task: Any, path: str) -> None:
     made = getattr(task, "_source_traceback", None)
     if made and made[-1].filename == path:
         del made[-1]
+
+
+def find_binds(session: Any) -> list[Any]:
+    """Find what a session is bound to whose mappers are bound one by one.
+
+    Args:
+        session: A sync session.
+
+    Returns:
+        Its engines and connections.
+    """
+    binds = getattr(session, "binds", None) or getattr(session, "_Session__binds", None) or {}
+    return list(dict.fromkeys(binds.values()))
 
 
 def know_pool(ledger: Ledger, pool: Any) -> PoolFacts:

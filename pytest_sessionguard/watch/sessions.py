@@ -99,14 +99,17 @@ class SessionWatch:
         def on_transaction_create(session: Any, transaction: Any) -> None:
             try:
                 record = getattr(session, KEY, None)
-                if record is None:
+                if record is None or (record.detached is None and record.handovers is None):
                     return
-                if record.handovers is not None and transaction.parent is None:
+                if transaction.parent is not None:
+                    return
+                record.detached = None  # what it loads from now on leaves by another close
+                if record.handovers is not None:
                     record.handovers.meet(capture())
                 if record.ended is None or record.reopened is not None:
                     return
                 # An explicit `begin()` is not silent: whoever writes it means it.
-                if transaction.parent is None and transaction.origin is not begun_by_user:
+                if transaction.origin is not begun_by_user:
                     ledger.begin_again(record, capture())
             except Exception as error:
                 failed(error)

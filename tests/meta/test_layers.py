@@ -24,7 +24,7 @@ FLOORS: list[set[str]] = [
     {"watch", "rules", "instances"},
     {"verdicts", "suppressions"},
     {"guard"},
-    {"boundary"},
+    {"boundary", "dependencies"},
     {"report", "postgres"},
     {"options"},
     {"settings"},

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from pytest_sessionguard.postgres.settings import PostgresSettings
+from pytest_sessionguard.report.forms import FORMS
 
 
 class Mode(str, Enum):
@@ -99,6 +100,20 @@ OPTIONS = (
         "Modules (such as app.services.*) whose functions are checked when they return.",
         kind="args",
         metavar="MODULES",
+    ),
+    Option(
+        "sessionguard_report",
+        (),
+        f"Reports to write, with :PATH to another file: {', '.join(f.name for f in FORMS)}.",
+        kind="args",
+        metavar="FORM[:PATH]",
+    ),
+    Option(
+        "sessionguard_explain",
+        None,
+        "Explain rules instead of running tests.",
+        metavar="RULES",
+        no_ini="A suite whose settings ask for an explanation would never run.",
     ),
     Option(
         "sessionguard_postgres",

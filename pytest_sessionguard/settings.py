@@ -13,6 +13,7 @@ from pytest_sessionguard.model import Severity
 from pytest_sessionguard.options import MARKER, OPTIONS, Mode, Option
 from pytest_sessionguard.postgres.errors import PostgresSettingsError
 from pytest_sessionguard.postgres.settings import PostgresSettings
+from pytest_sessionguard.report.requests import Request, RequestError, read_requests
 from pytest_sessionguard.rules import RULES
 from pytest_sessionguard.rules.names import UnknownRuleError, find_rules, list_names
 from pytest_sessionguard.suppressions import PathPatternError, read_paths
@@ -81,6 +82,7 @@ class Settings:
         ignore_paths_source: Where these come from.
         baseline: The file of the accepted findings, or nothing.
         updates_baseline: Whether the run adds to it.
+        reports: The reports to write.
     """
 
     mode: Mode
@@ -96,6 +98,7 @@ class Settings:
     ignore_paths_source: Source = Source.DEFAULT
     baseline: str = ""
     updates_baseline: bool = False
+    reports: tuple[Request, ...] = ()
 
     def severities(self, marks: Marks) -> Mapping[str, Severity]:
         """Resolve what each rule does under some markers.
@@ -170,6 +173,7 @@ def read_settings(config: Config) -> Settings:
         ignore_paths_source=sources["sessionguard_ignore_paths"],
         baseline=values["sessionguard_baseline"],
         updates_baseline=values["sessionguard_update_baseline"],
+        reports=_read_reports(values["sessionguard_report"], sources["sessionguard_report"]),
     )
 
 
@@ -244,6 +248,13 @@ def _read_services(patterns: str | Iterable[str], source: Source) -> tuple[str, 
         return read_patterns(patterns)
     except PatternError as error:
         raise SettingsError(f"sessionguard_services: {error} (from {source.value})") from None
+
+
+def _read_reports(values: Iterable[str], source: Source) -> tuple[Request, ...]:
+    try:
+        return read_requests(values)
+    except RequestError as error:
+        raise SettingsError(f"sessionguard_report: {error} (from {source.value})") from None
 
 
 def _read_paths(patterns: Iterable[str], source: Source) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from pytest_sessionguard.cli import baseline, rule, rules
+from pytest_sessionguard.cli import baseline, report, rule, rules
 from pytest_sessionguard.cli.errors import CommandError
 from pytest_sessionguard.report.document import TOOL, read_version
 
@@ -29,7 +29,7 @@ class Command(Protocol):
 
 
 # In the order in which `--help` tells them.
-COMMANDS: tuple[Command, ...] = (rule, rules, baseline)
+COMMANDS: tuple[Command, ...] = (rule, rules, report, baseline)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,9 +6,8 @@ import argparse
 import shutil
 
 from pytest_sessionguard.cli.errors import CommandError
-from pytest_sessionguard.report.explanation import explain
-from pytest_sessionguard.rules import RULES
-from pytest_sessionguard.rules.names import UnknownRuleError, find_rules
+from pytest_sessionguard.report.explanation import explain_all
+from pytest_sessionguard.rules.names import UnknownRuleError
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,11 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         CommandError: No rule has such a name.
     """
+    width = shutil.get_terminal_size().columns
     try:
-        codes = find_rules(arguments.rule)
+        print(explain_all(arguments.rule, width))
     except UnknownRuleError as error:
         raise CommandError(str(error)) from None
-    by_code = {rule.code: rule for rule in RULES}
-    width = shutil.get_terminal_size().columns
-    print("\n\n".join(explain(by_code[code], width) for code in dict.fromkeys(codes)))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 from unittest import TestCase
 
@@ -19,13 +20,16 @@ from pytest_sessionguard.plugin.extent import ExtentHooks
 from pytest_sessionguard.plugin.fault import SessionGuardWarning
 from pytest_sessionguard.plugin.gate import Gate
 from pytest_sessionguard.plugin.peers import leave_to_peers
+from pytest_sessionguard.plugin.reports import ReportHooks
 from pytest_sessionguard.plugin.run import RunHooks
 from pytest_sessionguard.plugin.services import ServiceHooks
 from pytest_sessionguard.plugin.verdict import SummaryHooks
+from pytest_sessionguard.report.explanation import explain_all
 from pytest_sessionguard.report.summary import Summary
+from pytest_sessionguard.rules.names import UnknownRuleError
 from pytest_sessionguard.settings import SettingsError, read_settings
 
-__all__ = ["SessionGuardWarning", "pytest_addoption", "pytest_configure"]
+__all__ = ["SessionGuardWarning", "pytest_addoption", "pytest_cmdline_main", "pytest_configure"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,6 +50,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Explain rules, where that was asked for, and run no test."""
+    names = config.getoption("sessionguard_explain")
+    if names is None:
+        return None
+    try:
+        print(explain_all(names, shutil.get_terminal_size().columns))  # noqa: T201
+    except UnknownRuleError as error:
+        raise pytest.UsageError(f"--sessionguard-explain: {error}") from None
+    return 0
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings and begin the run."""
     config.addinivalue_line("markers", MARKER)
@@ -61,7 +78,9 @@ def pytest_configure(config: pytest.Config) -> None:
     summary = Summary()
     if not hasattr(config, "workerinput"):
         # Before the hooks of the run: of two last wrappers the later one is the inner one, and what
-        # the run still finds at its end comes before the summary.
+        # the run still finds at its end comes before the summary, and all before the reports.
+        if settings.reports:
+            config.pluginmanager.register(ReportHooks(config, summary), "sessionguard-reports")
         acceptance = Acceptance(config, settings, baseline)
         hooks = SummaryHooks(config, summary, acceptance)
         config.pluginmanager.register(hooks, "sessionguard-summary")

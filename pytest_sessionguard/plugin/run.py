@@ -18,6 +18,7 @@ from pytest_sessionguard.plugin.extent import WHOLE, ExtentHooks, find_narrowing
 from pytest_sessionguard.plugin.fault import announce
 from pytest_sessionguard.plugin.gate import Gate
 from pytest_sessionguard.plugin.refusal import refuse
+from pytest_sessionguard.report.forms import junit
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.wording import tell
 from pytest_sessionguard.rules import lazy_load, masked_lazy_load
@@ -46,6 +47,7 @@ class RunHooks:
         self._guard = guard
         self._summary = summary
         self._announced = False
+        self._in_junit = any(r.form.name == "junit" and not r.path for r in self._settings.reports)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -184,7 +186,20 @@ class RunHooks:
         text = self._tell(errors, verbose=self._config.get_verbosity() > 0)
         item.stash[_LEFT_OPEN] = self._tell(left_open, verbose=False)
         item.stash[_PACKET] = self._pack(findings, item.nodeid)
+        if self._in_junit:
+            self._add_properties(item, findings)
         return text
+
+    def _add_properties(self, item: pytest.Item, findings: list[Finding]) -> None:
+        """Let the report of the teardown, which is still to be made, carry them to the XML."""
+        try:
+            told = junit.make_properties(findings, str(self._config.rootpath))
+        except Exception as error:
+            self._guard.shield.report(error)
+            return
+        # A test that is run again keeps its list.
+        kept = [known for known in item.user_properties if known[0] != junit.PROPERTY]
+        item.user_properties[:] = [*kept, *told]
 
     def _sift(self, findings: list[Finding]) -> list[Finding]:
         try:

@@ -6,11 +6,30 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from pytest_sessionguard.rules import Rule
+from pytest_sessionguard.rules import RULES, Rule
+from pytest_sessionguard.rules.names import find_rules
 
 # Longer lines are hard to read, however wide the terminal is.
 _WIDEST = 88
 _NARROWEST = 40
+
+
+def explain_all(names: str | Iterable[str], width: int = _WIDEST) -> str:
+    """Write the explanations of rules.
+
+    Args:
+        names: Codes, names or groups.
+        width: How many columns there are.
+
+    Returns:
+        Their explanations, each once.
+
+    Raises:
+        UnknownRuleError: No rule has such a name.
+    """
+    by_code = {rule.code: rule for rule in RULES}
+    codes = dict.fromkeys(find_rules(names))
+    return "\n\n\n".join(explain(by_code[code], width) for code in codes)
 
 
 def explain(rule: Rule, width: int = _WIDEST) -> str:

@@ -11,7 +11,7 @@ from harness import APP
 from pytest_sessionguard.options import OPTIONS
 
 FILE = "sessionguard-baseline.jsonl"
-# Each ini option: a value, how the header shows it, and the value of another source.
+# Each ini option: a value, and how the header shows it.
 VALUES: dict[str, tuple[Any, str]] = {
     "sessionguard": ("warn", "warn"),
     "sessionguard_error": (["SG201", "lazy-load"], "SG201,lazy-load"),
@@ -19,6 +19,7 @@ VALUES: dict[str, tuple[Any, str]] = {
     "sessionguard_ignore": (["SG101", "SG2"], "SG101,SG2"),
     "sessionguard_ignore_paths": (["factories/*", "*/vendor"], "factories/*,*/vendor"),
     "sessionguard_baseline": (FILE, FILE),
+    "sessionguard_report": (["markdown:a.md", "json"], "markdown:a.md,json"),
     "sessionguard_services": (["app.services.*", "app"], "app.services.*,app"),
     "sessionguard_postgres": ("path", "path"),
     "sessionguard_postgres_image": ("postgres:16", "postgres:16"),

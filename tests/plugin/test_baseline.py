@@ -544,6 +544,23 @@ def test_a_file_that_cannot_be_written(project):
     assert f"ERROR: sessionguard_baseline: {FILE} cannot be written: No space left" in run.text
 
 
+def test_fault_at_the_end(project):
+    """A fault of the gate's own at the end of the run changes no result, and is told."""
+    suite = project(LEAKS)
+    suite.run(BASELINE, UPDATE)
+
+    def sabotage(patch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise RuntimeError("boom")
+
+        patch.setattr("pytest_sessionguard.plugin.acceptance.Acceptance.settle", fail)
+
+    run = suite.run(BASELINE, sabotage=sabotage)
+    assert (run.exit, failed(run)) == (0, set())
+    assert "sessionguard failed inside at the end of the run: RuntimeError('boom')" in run.text
+    assert "INTERNALERROR" not in run.text
+
+
 def test_without_the_cache(project):
     """Without pytest's cache the gate works as ever."""
     suite = project(LEAKS)

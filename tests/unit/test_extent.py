@@ -31,7 +31,7 @@ def make(collected: int | None, ended: str, judged: str, narrowed: str = "") -> 
     ],
 )
 def test_extent(extent: Extent, is_whole: bool, is_judged: bool, text: str) -> None:
-    """Whole is what nothing narrowed and all of which ended; judged, what was judged to the last."""
+    """Whole is a run that nothing narrowed and all of which ended; judged, where all of it was."""
     assert (is_whole, is_judged, text) == (extent.is_whole, extent.is_judged, str(extent))
 
 

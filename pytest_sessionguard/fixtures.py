@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SETTINGS = pytest.StashKey[Settings]()
 SERVICES = pytest.StashKey[Services]()
+# What a worker of xdist is told the port of its run's `Hold` by.
+HOLD = "sessionguard_hold"
 
 # What runs an async test, and closes its loop when torn down: pytest-asyncio's fixtures, by the
 # names they had since 0.23. A fixture that asks for one is torn down before the loop ends.
@@ -166,7 +168,8 @@ def _attach(config: pytest.Config, folder: Path, worker: dict[str, Any]) -> Post
             run_folder=folder,
             run_id=worker.get("testrunuid", uuid.uuid4().hex),
             client=worker.get("workerid", "main"),
-            say=partial(_say, config),
+            say=partial(say, config),
+            hold=worker.get(HOLD),
         )
     except PostgresError as error:
         text = str(error)
@@ -184,8 +187,13 @@ def _tighten(request: pytest.FixtureRequest) -> dict[str, int]:
     return dict(vars(request.config.stash[SETTINGS].tighten(marks)))
 
 
-def _say(config: pytest.Config, line: str) -> None:
-    """Show a line of progress, past pytest's capturing; a worker of xdist has no screen."""
+def say(config: pytest.Config, line: str) -> None:
+    """Show a line of progress, past pytest's capturing; a worker of xdist has no screen.
+
+    Args:
+        config: pytest's config.
+        line: What to show.
+    """
     screen: Any = config.pluginmanager.get_plugin("terminalreporter")
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
     if screen is None or config.get_verbosity() < 0:

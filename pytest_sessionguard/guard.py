@@ -9,6 +9,7 @@ import gc
 import time
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
 
 from pytest_sessionguard.accounts import Account, Fault, Lease
 from pytest_sessionguard.callsite import Trace, render
@@ -38,12 +39,17 @@ class Guard:
         root: The folder to which paths in findings are relative.
         rules: What to look for.
         expecting: Classes of the blocks in which a test expects an exception.
+        ledger: The ledger, where it is to be another than the plain one.
     """
 
     def __init__(
-        self, root: str, rules: tuple[Rule, ...] = RULES, expecting: Iterable[type] = ()
+        self,
+        root: str,
+        rules: tuple[Rule, ...] = RULES,
+        expecting: Iterable[type] = (),
+        ledger: Ledger | None = None,
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger = ledger or Ledger()
         self.shield = Shield()
         self._root = root
         self._rules = rules
@@ -108,7 +114,7 @@ class Guard:
             severities: What each rule does there.
         """
         self.look()
-        self._test = self.ledger.current = Account(owner, severities)
+        self._test = self.ledger.begin(Account(owner, severities))
 
     @shielded
     def start_fixture(
@@ -123,7 +129,7 @@ class Guard:
         """
         self.look()
         self._before[key] = self.ledger.current
-        self._fixtures[key] = self.ledger.current = Account(owner, severities)
+        self._fixtures[key] = self.ledger.begin(Account(owner, severities))
 
     @shielded
     def leave_fixture(self, key: Hashable, *, ready: bool) -> None:
@@ -138,7 +144,7 @@ class Guard:
         if not ready and key in self._fixtures:
             account = self._fixtures.pop(key)
             account.failed = True
-            self._ended.append(account)
+            self._finish_fixture(account)
 
     @shielded
     def tear_down_fixture(self, key: Hashable) -> None:
@@ -165,7 +171,11 @@ class Guard:
         before = self._before.pop(key, None)
         if before is not None:
             self.ledger.current = before
+        self._finish_fixture(account)
+
+    def _finish_fixture(self, account: Account) -> None:
         self._ended.append(account)
+        self.ledger.finish(account, judged=not account.failed)
 
     def end_test(self, nodeid: str, *, passed: bool) -> tuple[list[Finding], list[Finding]]:
         """End a test and judge what is due by now.
@@ -186,9 +196,11 @@ class Guard:
         self.ledger.current = self.ledger.elsewhere
         if test is None or not self.is_watching:
             return [], []
+        judged = passed and not test.failed
+        self.shield.run(partial(self.ledger.finish, test, judged=judged))
         own = [test, *(account for account in ended if account.goes_with_test)]
         wider = [account for account in ended if not account.goes_with_test]
-        if passed and not test.failed:
+        if judged:
             self._judged += 1
             return self._judge_due([*own, *wider], nodeid), []
         return self._judge_due(wider, nodeid), self._judge(own, nodeid, _LEFT_OPEN)

@@ -57,6 +57,14 @@ class Ledger:
         self._shares = False
         self._dialects: weakref.WeakSet[Any] = weakref.WeakSet()
 
+    def begin(self, account: Account) -> Account:
+        """Make the account of an owner whose time begins the one that new things go to."""
+        self.current = account
+        return account
+
+    def finish(self, account: Account, *, judged: bool = True) -> None:
+        """Enter that the things of an account are due, and whether its rules are asked."""
+
     def add_pool(self, dialect: Any) -> None:
         """Count the engine of a pool; a pool that ``dispose()`` made anew belongs to the same.
 

@@ -20,6 +20,7 @@ from pytest_sessionguard.plugin.extent import ExtentHooks
 from pytest_sessionguard.plugin.fault import SessionGuardWarning
 from pytest_sessionguard.plugin.gate import Gate
 from pytest_sessionguard.plugin.peers import leave_to_peers
+from pytest_sessionguard.plugin.recording import make_ledger
 from pytest_sessionguard.plugin.reports import ReportHooks
 from pytest_sessionguard.plugin.run import RunHooks
 from pytest_sessionguard.plugin.services import ServiceHooks
@@ -88,7 +89,11 @@ def pytest_configure(config: pytest.Config) -> None:
         extent = ExtentHooks()
         config.pluginmanager.register(extent, "sessionguard-extent")
         gate = Gate(str(config.rootpath), settings, baseline)
-        guard = Guard(str(config.rootpath), expecting=_expecting_blocks())
+        guard = Guard(
+            str(config.rootpath),
+            expecting=_expecting_blocks(),
+            ledger=make_ledger(config, settings.reports),
+        )
         guard.start()
         config.add_cleanup(guard.stop)
         services = config.stash[SERVICES] = Services(Boundary(guard))

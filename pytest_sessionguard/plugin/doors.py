@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_sessionguard.fixtures import HOLD, say
 from pytest_sessionguard.plugin.refusal import refuse
 from pytest_sessionguard.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_sessionguard.postgres import Survey
+    from pytest_sessionguard.postgres import Hold, Survey
 
 
 class PostgresHooks:
@@ -19,6 +21,22 @@ class PostgresHooks:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._survey: Survey | None = None
+        self._hold: Hold | None = None
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Let the server that a worker starts stay for the others until the run ends."""
+        if self._hold is None:
+            from pytest_sessionguard.postgres import Hold
+
+            self._hold = Hold()
+        node.workerinput[HOLD] = self._hold.port
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """Let go of the server, and wait until it is gone."""
+        if self._hold is not None:
+            self._hold.end(partial(say, config))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -17,6 +17,7 @@ from pytest_sessionguard.model import Finding, Owner, Severity
 from pytest_sessionguard.plugin.extent import WHOLE, ExtentHooks, find_narrowing
 from pytest_sessionguard.plugin.fault import announce
 from pytest_sessionguard.plugin.gate import Gate
+from pytest_sessionguard.plugin.recording import take_timeline
 from pytest_sessionguard.plugin.refusal import refuse
 from pytest_sessionguard.report.forms import junit
 from pytest_sessionguard.report.summary import Summary, pack
@@ -231,6 +232,7 @@ class RunHooks:
             return ""
 
     def _pack(self, findings: list[Finding], nodeid: str) -> dict[str, Any]:
+        timeline = take_timeline(self._guard)
         fault = self._guard.shield.fault
         if fault is not None and not self._announced:
             self._announced = True
@@ -246,6 +248,7 @@ class RunHooks:
             services=self._config.stash[SERVICES].take_news(),
             suppressions=self._gate.take_news(),
             extent=self._extent.tell(),
+            timeline=timeline,
         )
 
 

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
         Refusal,
     )
     from pytest_sessionguard.postgres.handle import Postgres, url_for
+    from pytest_sessionguard.postgres.hold import Hold
     from pytest_sessionguard.postgres.settings import PostgresSettings
 
 __all__ = [
     "DatabaseError",
+    "Hold",
     "KeeperError",
     "NoDoorError",
     "Postgres",
@@ -36,6 +38,7 @@ __all__ = [
 
 # Imported when they are asked for: a run that reads only its settings pays for nothing else.
 _PLACES = {
+    "Hold": "hold",
     "Postgres": "handle",
     "PostgresSettings": "settings",
     "Survey": "doors",

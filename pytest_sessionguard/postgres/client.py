@@ -61,6 +61,7 @@ def attach(
     run_id: str,
     client: str,
     say: Callable[[str], None],
+    hold: int | None = None,
 ) -> Postgres:
     """Join the run's server, starting it if nobody has, and wait for a database of our own.
 
@@ -70,6 +71,7 @@ def attach(
         run_id: what the run is known by.
         client: `main`, `gw0`, ...
         say: called with each line of progress; they hold no password.
+        hold: the port of the run's `Hold`, where its tests are spread over workers.
 
     Returns:
         The database; close it in the end.
@@ -87,7 +89,7 @@ def attach(
         address = rendezvous.read()
         channel = _knock(address, client) if address else None
         if address is None or channel is None:
-            address, channel = _start_keeper(settings, folder, run_id, client, rendezvous)
+            address, channel = _start_keeper(settings, folder, run_id, client, rendezvous, hold)
     home = Path(address["home"])
     try:
         answer = hear(channel, say, home)
@@ -131,7 +133,12 @@ def _knock(address: dict[str, Any], client: str) -> Channel | None:
 
 
 def _start_keeper(
-    settings: PostgresSettings, folder: Path, run_id: str, client: str, rendezvous: Rendezvous
+    settings: PostgresSettings,
+    folder: Path,
+    run_id: str,
+    client: str,
+    rendezvous: Rendezvous,
+    hold: int | None,
 ) -> tuple[dict[str, Any], Channel]:
     if not sys.executable:
         raise KeeperError(
@@ -140,7 +147,7 @@ def _start_keeper(
     brief = {
         "path": [os.path.abspath(place) for place in sys.path if place],
         "door": settings.door, "image": settings.image,
-        "run_id": run_id, "run_folder": str(folder), "key": key_of(settings),
+        "run_id": run_id, "run_folder": str(folder), "key": key_of(settings), "hold": hold,
     }  # fmt: skip
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)

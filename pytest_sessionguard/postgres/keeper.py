@@ -1,7 +1,8 @@
 """The owner of the server of one run, who outlives its clients for as long as tidying takes.
 
 A client (a pytest process) is its open connection: when that ends, whether by a farewell or by
-`kill -9`, its databases go; when the last one ends, so do the server, the folder and this process.
+`kill -9`, its databases go; when the last one ends, so do the server, the folder and this process,
+unless the run holds them (see `hold`): then with the run.
 Neither pytest nor SQLAlchemy is imported here.
 """
 
@@ -52,13 +53,22 @@ class Keeper:
         settings: which door.
         run_id: what the run is known by.
         token: what a client must say.
+        run: the connection that lasts as long as the run, where its tests are spread over workers.
     """
 
-    def __init__(self, home: Home, settings: PostgresSettings, run_id: str, token: str) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: PostgresSettings,
+        run_id: str,
+        token: str,
+        run: socket.socket | None = None,
+    ) -> None:
         self._home = home
         self._settings = settings
         self._run_id = run_id
         self._token = token
+        self._held_by = run
         # A SimpleQueue, whose put may interrupt its get: a signal handler puts as well.
         self._heard: queue.SimpleQueue[tuple[str, _Client | None, dict[str, Any]]] = (
             queue.SimpleQueue()
@@ -115,15 +125,24 @@ class Keeper:
         with self._state:
             self._clients.discard(client)
             # Irrevocable: who knocks from now on is told to start a keeper of its own.
-            self._closing = self._closing or not self._clients
+            self._closing = self._closing or not (self._clients or self._held_by)
             self._heard.put(("left", client, {}))
 
     def close_unless_used(self) -> None:
         """Give up waiting for a first client."""
         with self._state:
-            if not self._clients:
+            if not (self._clients or self._held_by):
                 self._closing = True
                 self._heard.put(("nobody", None, {}))
+
+    def wait_for_the_run(self, run: socket.socket) -> None:
+        """Leave with the run, or with the last client that outlives it."""
+        run.settimeout(None)
+        with suppress(OSError):
+            run.recv(1)
+        with self._state:
+            self._held_by = None
+        self.close_unless_used()
 
     # The main thread.
 

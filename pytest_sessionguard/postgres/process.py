@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from pytest_sessionguard.postgres.account import pick_account
+from pytest_sessionguard.postgres.hold import join_hold
 from pytest_sessionguard.postgres.home import Home, make_home, remove
 from pytest_sessionguard.postgres.keeper import Keeper
 from pytest_sessionguard.postgres.rendezvous import Rendezvous
@@ -39,14 +40,17 @@ def start(brief: dict[str, Any]) -> None:
     rendezvous = Rendezvous.of(brief["run_folder"], brief["key"])
     try:
         listener, address = _listen(home)
-        keeper = Keeper(
-            home, PostgresSettings(brief["door"], brief["image"]), brief["run_id"], token
-        )
+        settings = PostgresSettings(brief["door"], brief["image"])
+        # Never closed: that it breaks off tells the run that this process has ended.
+        run = join_hold(brief["hold"])
+        keeper = Keeper(home, settings, brief["run_id"], token, run)
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), keeper.stop)
         threading.Thread(target=keeper.listen, args=(listener,), daemon=True).start()
         threading.Thread(target=_watch_starter, args=(keeper,), daemon=True).start()
+        if run is not None:
+            threading.Thread(target=keeper.wait_for_the_run, args=(run,), daemon=True).start()
         timer = threading.Timer(_FIRST_CLIENT_PATIENCE, keeper.close_unless_used)
         timer.daemon = True
         timer.start()

@@ -87,8 +87,9 @@ def make_document(summary: Summary, run: RunFacts, root: str) -> Document:
         "unused": list(summary.unused),
         "advice": dict(summary.advice),
     }
-    if summary.timeline is not None:
-        document["timeline"] = summary.timeline
+    timeline = summary.timeline
+    if timeline is not None:
+        document["timeline"] = {**timeline, "sites": _settle_sites(timeline["sites"], root)}
     cleaned: Document = clean(document, root)
     return cleaned
 
@@ -144,6 +145,14 @@ def settle(finding: Finding, root: str) -> Finding:
         frames = (replace(f, path=make_relative(f.path, root)) for f in place.site.frames)
         places.append(replace(place, site=CallSite(tuple(frames))))
     return replace(finding, places=tuple(places))
+
+
+def _settle_sites(sites: Iterable[Any], root: str) -> list[Any]:
+    """Make the paths of the timeline's call sites relative."""
+    return [
+        [[make_relative(path, root), line, function] for path, line, function in site]
+        for site in sites
+    ]
 
 
 def _order(finding: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from pytest_sessionguard.identity import identify
 from pytest_sessionguard.model import Finding, Severity
 from pytest_sessionguard.suppressions import Record
 from pytest_sessionguard.tally import Tally
+from pytest_sessionguard.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,6 @@ class Summary:
         unused: Suppressions that suppress nothing, the same.
         recorded: What was written to the baseline, if the run records.
         advice: What the pools need, the same.
-        timeline: What happened when, the same; None where it was not recorded.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Summary:
         self.unused: list[dict[str, Any]] = []
         self.recorded: Recorded | None = None
         self.advice: dict[str, Any] = {}
-        self.timeline: dict[str, Any] | None = None
+        self._timeline: Timeline | None = None
 
     def add(self, packet: Mapping[str, Any]) -> None:
         """Add what one test, or the end of one process, brought.
@@ -74,6 +74,17 @@ class Summary:
             self.services[pattern] = found or self.services.get(pattern, False)
         self.suppressions.add(packet.get("suppressions", {}))
         self.extent.add(packet.get("extent", {}))
+        if packet.get("timeline") is not None:
+            owners = [finding["owner"] for finding in packet["findings"]]
+            self._timeline = self._timeline or Timeline()
+            self._timeline.add(
+                packet["timeline"], {(owner["nodeid"], owner["name"]) for owner in owners}
+            )
+
+    @property
+    def timeline(self) -> dict[str, Any] | None:
+        """Return what happened when, as plain JSON types; None where it was not recorded."""
+        return None if self._timeline is None else self._timeline.to_json()
 
     def is_accepted(self, finding: Finding) -> bool:
         """Tell whether the baseline lists a finding.
@@ -132,6 +143,7 @@ def pack(
     *,
     suppressions: Mapping[str, Any] | None = None,
     extent: Mapping[str, Any] | None = None,
+    timeline: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Put what one test brought into plain JSON types, which any process can send.
 
@@ -142,11 +154,12 @@ def pack(
         services: Patterns of services that are news, and whether a function was found for them.
         suppressions: News of what suppresses findings.
         extent: What its process has collected.
+        timeline: What was recorded since the last packet, where a report shows it.
 
     Returns:
         What `Summary.add` takes.
     """
-    return {
+    packet = {
         "findings": [finding.to_json() for finding in findings],
         "tally": {"tests": tally.tests, "engines": tally.engines, "sessions": tally.sessions},
         "fault": fault,
@@ -154,3 +167,4 @@ def pack(
         "suppressions": dict(suppressions or {}),
         "extent": dict(extent or {}),
     }
+    return packet if timeline is None else {**packet, "timeline": dict(timeline)}

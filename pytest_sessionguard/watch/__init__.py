@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from pytest_sessionguard.accounts import Fault, Lease
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
+from pytest_sessionguard.timeline import RecordingLedger
 
 __all__ = ["Watchers"]
 
@@ -84,6 +85,13 @@ class Watchers:
             self._installed.append(masks)
             masks.install()
 
+    def _install_statements(self, ledger: RecordingLedger) -> None:
+        from pytest_sessionguard.watch.statements import StatementWatch
+
+        statements = StatementWatch(ledger, self._shield)
+        self._installed.append(statements)
+        self._shield.run(statements.install)
+
     def remove(self) -> None:
         """Stop watching and leave SQLAlchemy's classes as they were."""
         while self._installed:
@@ -104,5 +112,7 @@ class Watchers:
         for watcher in (pools, self._sessions, faults, self._loads, expectations):
             self._installed.append(watcher)
             self._shield.run(watcher.install)
+        if isinstance(self._ledger, RecordingLedger):
+            self._install_statements(self._ledger)
         if self._root is not None:
             self._install_masks()

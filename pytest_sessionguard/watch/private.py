@@ -10,6 +10,7 @@
 | `loading._new_runid`, `InstanceState.runid` | where an instance was loaded | no such line |
 | `Select._with_options`, `Load.context`, `path`, `strategy` | what a query asks for | no SG403 |
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
+| `Engine._has_events`, `Engine.dispatch` | its short way after the timeline | it stays long |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
 """
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import attributes, loading
 from sqlalchemy.pool.base import _ConnectionFairy
 
@@ -136,6 +138,21 @@ def is_beyond_query(state: Any, key: str) -> bool:
     path = getattr(getattr(state, "load_path", None), "path", ())
     mapper = getattr(path[-1], "mapper", None) if path else None
     return mapper is not None and not mapper.has_property(key)
+
+
+def has_engine_events() -> bool:
+    """Tell whether somebody listens to all engines; each statement then goes a longer way."""
+    return bool(getattr(Engine, "_has_events", True))
+
+
+def forget_engine_events() -> None:
+    """Let engines go the short way again, unless somebody else listens to all of them by now."""
+    dispatch = Engine.dispatch
+    for name in getattr(dispatch, "_event_names", ()):
+        if getattr(getattr(dispatch, name), "_clslevel", {Engine: True}).get(Engine):
+            return
+    if has_engine_events():
+        Engine._has_events = False
 
 
 def know_pool(ledger: Ledger, pool: Any) -> PoolFacts:

@@ -20,6 +20,7 @@ FLOORS: list[set[str]] = [
     {"callsite", "identity"},
     {"accounts", "baseline"},
     {"ledger"},
+    {"timeline"},
     {"watch", "rules", "instances"},
     {"verdicts", "suppressions"},
     {"guard"},

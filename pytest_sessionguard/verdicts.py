@@ -26,7 +26,8 @@ def judge_account(
     """
     findings = []
     for rule in rules:
-        severity = account.severities.get(rule.code, rule.severity)
+        set_severity = account.severities.get(rule.code)
+        severity = set_severity or rule.severity
         if severity is Severity.OFF and not rule.covers:
             continue
         shown = _render_nothing if severity is Severity.OFF else render
@@ -39,7 +40,7 @@ def judge_account(
                 Finding(
                     rule=rule.code,
                     name=rule.name,
-                    severity=severity,
+                    severity=set_severity or verdict.severity or rule.severity,
                     owner=account.owner,
                     places=verdict.places,
                     facts=verdict.facts,

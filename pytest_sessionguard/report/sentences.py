@@ -186,6 +186,24 @@ def _mend_fault(finding: Finding) -> str:
     return "await what talks to the database, or hand it to `session.run_sync(...)`."
 
 
+def _title_nested(finding: Finding) -> str:
+    was = _count(finding, "connection")
+    return f"{was} asked for while one of that pool was held, in {finding.owner}"
+
+
+def _lead_nested(finding: Finding) -> str:
+    facts = finding.facts
+    limit, more = int(str(facts["limit"])), int(str(facts["depth"])) - 1
+    callers = -(-limit // more)
+    wait = facts.get("pool_timeout")
+    for_long = f" {wait} s" if wait else ""
+    take = f"1 such caller takes all {limit} and waits"
+    if callers > 1:
+        take = f"{callers} such callers at once take all {limit} and wait"
+    need = "N + 1" if more == 1 else f"{more} * N + 1"
+    return f"{take}{for_long} for one more, in vain; N callers need a pool of {need}."
+
+
 WORDINGS: dict[str, Wording] = {
     "SG101": Wording(
         title=lambda f: f"{_count(f, 'connection')} {_tell_when(f)}",
@@ -208,6 +226,13 @@ WORDINGS: dict[str, Wording] = {
         ),
         fix=lambda f: (
             "`await engine.dispose()` before a loop ends, or use one loop for all that share it."
+        ),
+    ),
+    "SG104": Wording(
+        title=_title_nested,
+        consequence=_lead_nested,
+        fix=lambda f: (
+            "use the connection or session that is held, or end it before the next is taken."
         ),
     ),
     "SG201": Wording(

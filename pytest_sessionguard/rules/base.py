@@ -11,9 +11,12 @@ from pytest_sessionguard.accounts import (
     Account,
     Breach,
     Crossing,
+    Dropped,
+    EngineRecord,
     Fault,
     Lease,
     Load,
+    Nesting,
     PoolFacts,
     SessionRecord,
 )
@@ -21,7 +24,7 @@ from pytest_sessionguard.callsite import Trace, find_block_end
 from pytest_sessionguard.model import CallSite, Fact, Place, Severity
 
 Render = Callable[[Trace | None], CallSite]
-Thing = Lease | SessionRecord | Crossing | Load | Fault | Breach
+Thing = Lease | SessionRecord | Crossing | Load | Fault | Breach | Nesting | Dropped | EngineRecord
 _T = TypeVar("_T", bound=Thing)
 
 
@@ -33,11 +36,13 @@ class Verdict:
         places: Where things happened; the first is what the finding is about.
         facts: What the wording needs beside the places.
         things: What the finding tells, so that no other finding tells it again.
+        severity: What it does where no setting says so, if that is not the rule's default.
     """
 
     places: tuple[Place, ...]
     facts: Mapping[str, Fact]
     things: tuple[Thing, ...]
+    severity: Severity | None = None
 
 
 @dataclass(frozen=True)

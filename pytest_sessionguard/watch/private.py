@@ -31,6 +31,7 @@ from pytest_sessionguard.ledger import Ledger
 # Where the facts of a pool and the record of a session are kept: on the object itself, which is
 # the fastest look-up there is, needs no hash of a user's class, and dies with the object.
 KEY = "_sessionguard"
+_TIGHT = "_sessionguard_is_tight"
 
 # Python 3.15 clears weak references without a callback only after finalizers have run
 # (python/cpython#135552); SQLAlchemy gives its own one for that (``_NOOP_WEAKREF_CALLBACK``). A
@@ -164,7 +165,7 @@ def _read_pool(ledger: Ledger, pool: Any) -> PoolFacts:
     # A SingletonThreadPool's `size` is a number, and no limit.
     size = pool.size() if callable(getattr(pool, "size", None)) else None
     timeout = getattr(pool, "_timeout", None)
-    return PoolFacts(
+    facts = PoolFacts(
         ledger,
         engine=f"{name}+{driver}" if driver else name,
         kind=type(pool).__name__,
@@ -174,4 +175,18 @@ def _read_pool(ledger: Ledger, pool: Any) -> PoolFacts:
         overflow=getattr(pool, "_max_overflow", None),
         timeout=timeout if isinstance(timeout, (int, float)) else None,
         loop_bound=driver in _LOOP_BOUND_DRIVERS,
+        is_tight=getattr(dialect, _TIGHT, False),
     )
+    maker = getattr(dialect, KEY, None)
+    facts.use = ledger.find_use(facts, maker.trace if maker is not None else None)
+    facts.use.count(1, 1, ledger.current.owner)
+    return facts
+
+
+def tighten(engine: Any) -> None:
+    """Note that an engine's pool is tight on purpose, as that of the plugin's own fixtures is.
+
+    Args:
+        engine: The engine, sync or async.
+    """
+    setattr(engine.dialect, _TIGHT, True)

@@ -58,6 +58,7 @@ def test_catalogue() -> None:
         "SG101": ("leaked-connection", Severity.ERROR),
         "SG102": ("connection-left-to-gc", Severity.ERROR),
         "SG103": ("connection-across-loops", Severity.ERROR),
+        "SG104": ("nested-checkout", Severity.WARN),
         "SG201": ("unclosed-session", Severity.WARN),
         "SG202": ("session-used-after-close", Severity.ERROR),
         "SG301": ("attached-result", Severity.ERROR),

@@ -241,7 +241,7 @@ def test_off() -> None:
         ("sg101", {"SG101"}),
         ("leaked-connection", {"SG101"}),
         ("Leaked-Connection", {"SG101"}),
-        ("SG1", {"SG101", "SG102", "SG103"}),
+        ("SG1", {"SG101", "SG102", "SG103", "SG104"}),
         ("SG", CODES),
         ("all", CODES),
         ("SG101,SG201", {"SG101", "SG201"}),

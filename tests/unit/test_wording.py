@@ -62,6 +62,11 @@ def make(
             Place("checked out", at(41)),
             Place("opened", at(40), "{}, in the loop of test_before"),
         ),
+        "SG104": (
+            Place("asked for", at(43)),
+            Place("while holding", at(41)),
+            Place("held by", at(40), f"{holder} opened at {{}}"),
+        ),
         "SG201": (
             Place("opened", at(40), f"{holder} at {{}}"),
             Place("connection", at(41), "{}, still checked out"),
@@ -91,6 +96,8 @@ def make(
         known |= POOL
     if rule == "SG202":
         known["connection"] = "out"
+    if rule == "SG104":
+        known |= {"depth": 2, "limit": 15}
     return Finding(rule, NAMES[rule], Severity.ERROR, owner, places, {**known, **facts}, "t.py::x")
 
 
@@ -231,6 +238,23 @@ def test_consequence_of_each_pool(facts: Any, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "15 such callers at once take all 15 and wait 30 s for one more, in vain;"),
+        ({}, "N callers need a pool of N + 1."),
+        ({"depth": 3}, "8 such callers at once take all 15"),
+        ({"depth": 3}, "N callers need a pool of 2 * N + 1."),
+        ({"limit": 1, "pool_timeout": 2}, "1 such caller takes all 1 and waits 2 s for one more"),
+        ({"pool_timeout": 0}, "take all 15 and wait for one more, in vain"),
+    ],
+    ids=str,
+)
+def test_who_waits_for_whom(facts: Any, words: str) -> None:
+    """How many callers can deadlock, and how large the pool of N callers must be."""
+    assert words in tell(make("SG104", TEST, **facts))
+
+
+@pytest.mark.parametrize(
     ("holder", "words"),
     [
         ("Connection", "`with engine.connect() as connection:` (async: `async with`)"),
@@ -287,6 +311,10 @@ def test_way_out_of_each_owner(owner: Owner, words: str) -> None:
         (
             make("SG103", TEST),
             "1 connection was opened under another event loop than that of test_create",
+        ),
+        (
+            make("SG104", TEST, count=2),
+            "2 connections were asked for while one of that pool was held, in test_create",
         ),
         (make("SG201", TEST), "1 Session was still open after test_create"),
         (

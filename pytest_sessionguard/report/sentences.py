@@ -204,6 +204,17 @@ def _lead_nested(finding: Finding) -> str:
     return f"{take}{for_long} for one more, in vain; N callers need a pool of {need}."
 
 
+def _lead_uncommitted(finding: Finding) -> str:
+    changes = finding.facts["changes"]
+    what = f"{changes}: none of it is" if changes else "What was written is not"
+    return f"{what} in the database: close() rolls back."
+
+
+def _mend_uncommitted(finding: Finding) -> str:
+    commit = "await session.commit()" if _is_async(finding) else "session.commit()"
+    return f"`{commit}` before it is closed; to drop changes on purpose, roll back."
+
+
 WORDINGS: dict[str, Wording] = {
     "SG101": Wording(
         title=lambda f: f"{_count(f, 'connection')} {_tell_when(f)}",
@@ -246,6 +257,13 @@ WORDINGS: dict[str, Wording] = {
         title=_title_used_again,
         consequence=_lead_used_again,
         fix=lambda f: "move these lines into the block, or open a new session for them.",
+    ),
+    "SG205": Wording(
+        title=lambda f: (
+            f"{_count(f, str(f.facts['holder']))} closed with uncommitted changes, in {f.owner}"
+        ),
+        consequence=_lead_uncommitted,
+        fix=_mend_uncommitted,
     ),
     **dict.fromkeys(
         ("SG301", "SG302"),

@@ -15,6 +15,7 @@ from pytest_sessionguard.rules import (
     nested_checkout,
     session_used_after_close,
     unclosed_session,
+    uncommitted_changes,
     unloaded_result,
 )
 from pytest_sessionguard.rules.base import Render, Rule, Verdict
@@ -32,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     nested_checkout.RULE,
     attached_result.RULE,
     unclosed_session.RULE,
+    uncommitted_changes.RULE,
     unloaded_result.RULE,
     detached_access.RULE,
     missing_greenlet.RULE,

@@ -50,6 +50,7 @@ class Watchers:
         self._expecting = expecting
         self._sessions: Any = None
         self._loads: Any = None
+        self._changes: Any = None
         self._installed: list[Watcher] = []
         self._root = root
         self._with_masks = False
@@ -67,6 +68,7 @@ class Watchers:
         """
         if self._installed:
             self._shield.run(self._sessions.install_async)
+            self._shield.run(self._changes.install_async)
         elif at_once or "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
             self._shield.run(self._install_all)
 
@@ -90,6 +92,7 @@ class Watchers:
             self._shield.run(self._installed.pop().remove)
 
     def _install_all(self) -> None:
+        from pytest_sessionguard.watch.changes import ChangeWatch
         from pytest_sessionguard.watch.expectations import ExpectationWatch
         from pytest_sessionguard.watch.faults import FaultWatch
         from pytest_sessionguard.watch.loads import LoadWatch
@@ -100,8 +103,10 @@ class Watchers:
         self._sessions = SessionWatch(self._ledger, self._shield)
         faults = FaultWatch(self._ledger, self._shield, self._explain)
         self._loads = LoadWatch(self._ledger, self._shield, faults)
+        self._changes = ChangeWatch(self._ledger, self._shield, self._root)
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
-        for watcher in (pools, self._sessions, faults, self._loads, expectations):
+        watchers = (pools, self._sessions, faults, self._loads, self._changes, expectations)
+        for watcher in watchers:
             self._installed.append(watcher)
             self._shield.run(watcher.install)
         if self._with_masks:

@@ -75,8 +75,8 @@ def walk_stack() -> Iterator[tuple[FrameType, bool]]:
         frame = greenlet.gr_frame
 
 
-def is_for_tests(root: str) -> bool:
-    """Tell whether what is running works for a test and not for the application.
+def find_worker(root: str) -> CodeType | None:
+    """Find the function of the application that is at work.
 
     A generator (a dependency, a context manager) works for whoever drives it.
 
@@ -84,17 +84,19 @@ def is_for_tests(root: str) -> bool:
         root: The folder of the project.
 
     Returns:
-        Whether the first frame that works for itself is a test's, or there is none.
+        The code of the innermost function that works for itself, or of the generator that a
+        framework drives; None where a test is at work.
     """
+    code = None
     for frame, is_users in walk_stack():
         if not is_users:
-            return False
+            return code
         code = frame.f_code
         if is_test_file(code.co_filename, root):
-            return True
+            return None
         if not works_for_caller(code):
-            return False
-    return True
+            return code
+    return None
 
 
 def works_for_caller(code: CodeType) -> bool:

@@ -61,6 +61,7 @@ def test_catalogue() -> None:
         "SG104": ("nested-checkout", Severity.WARN),
         "SG201": ("unclosed-session", Severity.WARN),
         "SG202": ("session-used-after-close", Severity.ERROR),
+        "SG205": ("uncommitted-changes", Severity.WARN),
         "SG301": ("attached-result", Severity.ERROR),
         "SG302": ("unloaded-result", Severity.ERROR),
         "SG303": ("detached-access", Severity.WARN),

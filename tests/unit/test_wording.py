@@ -76,6 +76,11 @@ def make(
             Place("block ended", at(40), "the block of {} ended at line 50"),
             Place("connection", at(51), "{}, never returned"),
         ),
+        "SG205": (
+            Place("closed", at(50)),
+            Place("opened", at(40), f"{holder} at {{}}"),
+            Place("written", at(45)),
+        ),
         "SG301": (*RESULT, LIFE[1]),
         "SG302": (*RESULT, *LIFE[1:]),
         "SG303": (Place("raised at", at(60)), *LIFE),
@@ -92,10 +97,12 @@ def make(
     elif rule >= "SG3":
         known = {"count": count, "attribute": "Slot.city", "kind": "relationship"}
         known |= {"parents": count + 1, "asked": False, "error": ""}
-    elif rule != "SG201":
+    elif rule not in ("SG201", "SG205"):
         known |= POOL
     if rule == "SG202":
         known["connection"] = "out"
+    if rule == "SG205":
+        known["changes"] = "1 new User"
     if rule == "SG104":
         known |= {"depth": 2, "limit": 15}
     return Finding(rule, NAMES[rule], Severity.ERROR, owner, places, {**known, **facts}, "t.py::x")
@@ -139,6 +146,7 @@ def test_nothing_is_left_to_fill_in(finding: Finding) -> None:
             # `close()` and `engine.connect()` are words of the remedies.
             bare = text.replace("close()", "").replace("connect()", "").replace("remove()", "")
             bare = bare.replace("engine.dispose()", "").replace("async_session()", "")
+            bare = bare.replace("commit()", "")
             assert leftover not in bare
 
 
@@ -338,6 +346,10 @@ def test_way_out_of_each_owner(owner: Owner, words: str) -> None:
         (
             make("SG202", TEST, connection=None),
             "1 Session began again below the `with` block that had closed it, in test_create",
+        ),
+        (
+            make("SG205", TEST, holder="AsyncSession"),
+            "1 AsyncSession was closed with uncommitted changes, in test_create",
         ),
     ],
 )

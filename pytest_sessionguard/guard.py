@@ -17,6 +17,8 @@ from pytest_sessionguard.model import CallSite, Finding, Owner, Severity
 from pytest_sessionguard.rules import RULES, Rule
 from pytest_sessionguard.rules.mends import name_mend, name_state
 from pytest_sessionguard.shield import Shield, shielded
+from pytest_sessionguard.stocktaking import take_stock
+from pytest_sessionguard.survey import Survey
 from pytest_sessionguard.tally import Tally
 from pytest_sessionguard.verdicts import judge_account
 from pytest_sessionguard.watch import Watchers
@@ -260,8 +262,11 @@ class Guard:
         Args:
             accounts: The accounts that are about to be judged.
         """
-        if not any(account.open_leases() for account in accounts):
+        open_leases = [lease for account in accounts for lease in account.open_leases()]
+        if not open_leases:
             return
+        for lease in open_leases:
+            lease.look_for_task()
         with warnings.catch_warnings():
             # SQLAlchemy warns of connections that are collected; the finding says it better.
             warnings.simplefilter("ignore")
@@ -280,6 +285,18 @@ class Guard:
         now = Tally(self._judged, self.ledger.engines, self.ledger.sessions)
         since, self._told = now - self._told, now
         return since
+
+    def take_stock(self) -> Survey:
+        """Survey the process once its tests are over.
+
+        Returns:
+            How its pools were used, and what keeps it from ending; nothing after a fault.
+        """
+        try:
+            return take_stock(self.ledger, self.render) if self.is_watching else Survey()
+        except Exception as error:
+            self.shield.report(error)
+            return Survey()
 
     def describe(self, lease: Lease) -> str:
         """Say in one line where a lease was taken and by whom.

@@ -16,6 +16,7 @@ from pytest_sessionguard.accounts import (
     Access,
     Account,
     Crossing,
+    EngineRecord,
     Fault,
     Lease,
     Load,
@@ -43,6 +44,7 @@ class Ledger:
         engines: How many engines were seen.
         sessions: How many sessions were seen.
         uses: The peaks of pools, by their kinds and places.
+        made: The engines that live.
     """
 
     def __init__(self) -> None:
@@ -60,6 +62,7 @@ class Ledger:
         self._shares = False
         self._dialects: weakref.WeakSet[Any] = weakref.WeakSet()
         self.uses: dict[Any, Use] = {}
+        self.made: weakref.WeakSet[EngineRecord] = weakref.WeakSet()
 
     def add_pool(self, dialect: Any) -> None:
         """Count the engine of a pool; a pool that ``dispose()`` made anew belongs to the same.

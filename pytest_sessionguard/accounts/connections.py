@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,7 @@ class Lease:
         session: The session that took it, if one did.
         scope: The service call that opened it, if one did.
         is_escaped: Whether that call ended without having closed it.
+        is_abandoned: Whether its task has not ended, and never will: its loop is closed.
         told: Whether a finding has told it, or none can.
     """
 
@@ -89,6 +91,7 @@ class Lease:
     session: SessionRecord | None = None
     scope: Scope | None = None
     is_escaped: bool = False
+    is_abandoned: bool = False
     told: bool = False
 
     def __init__(
@@ -114,6 +117,12 @@ class Lease:
         """
         proxy = self.proxy()
         return proxy is not None and bool(proxy.is_valid)
+
+    def look_for_task(self) -> None:
+        """Note whether the task that took it can end at all, before a collection takes the task."""
+        task = self.runner() if isinstance(self.runner, weakref.ref) else None
+        if task is not None and not task.done() and task.get_loop().is_closed():
+            self.is_abandoned = True
 
 
 class Crossing:

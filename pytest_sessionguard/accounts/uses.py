@@ -56,21 +56,28 @@ class Use:
         self.made = made
         self.at_once = 0
         self.at_once_by: Owner | None = None
-        self.in_task = 0
+        self.in_task = 1
         self.in_task_by: Owner | None = None
         self.in_task_at: Trace | None = None
 
-    def count(self, at_once: int, in_task: int, owner: Owner, trace: Trace | None = None) -> None:
-        """Enter what is out as one more connection is taken.
+    def count(self, at_once: int, owner: Owner) -> None:
+        """Enter how many are out.
 
         Args:
-            at_once: How many of the pool are out with it.
-            in_task: How many of these its task or thread holds.
+            at_once: How many of one pool.
             owner: Who runs at the moment.
-            trace: Where it is taken.
         """
         if at_once > self.at_once:
             self.at_once, self.at_once_by = at_once, owner
+
+    def count_task(self, in_task: int, owner: Owner, trace: Trace) -> None:
+        """Enter how many one task or thread needs at once.
+
+        Args:
+            in_task: How many, with the one that it asks for.
+            owner: Who runs at the moment.
+            trace: Where it asks.
+        """
         if in_task > self.in_task:
             self.in_task, self.in_task_by, self.in_task_at = in_task, owner, trace
 

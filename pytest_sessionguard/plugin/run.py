@@ -21,6 +21,7 @@ from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.wording import tell
 from pytest_sessionguard.rules import lazy_load, masked_lazy_load
 from pytest_sessionguard.settings import Marks, SettingsError, read_marks
+from pytest_sessionguard.survey import Survey
 
 _FAILED = pytest.StashKey[bool]()
 _PACKET = pytest.StashKey[dict[str, Any]]()
@@ -142,7 +143,7 @@ class RunHooks:
     def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
         """Judge fixtures that no test's teardown has torn down, before the summary is written."""
         value = yield
-        packet = self._pack(self._guard.end_run(), "")
+        packet = self._pack(self._guard.end_run(), "", self._guard.take_stock())
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["sessionguard"] = packet
         else:
@@ -179,14 +180,16 @@ class RunHooks:
             self._guard.shield.report(error)
             return ""
 
-    def _pack(self, findings: list[Finding], nodeid: str) -> dict[str, Any]:
+    def _pack(
+        self, findings: list[Finding], nodeid: str, survey: Survey | None = None
+    ) -> dict[str, Any]:
         fault = self._guard.shield.fault
         if fault is not None and not self._announced:
             self._announced = True
             announce(self._config, fault, nodeid)
         text = "" if fault is None else f"{type(fault).__name__}: {fault}"
         services = self._config.stash[SERVICES].take_news()
-        return pack(findings, self._guard.take_tally(), text, services)
+        return pack(findings, self._guard.take_tally(), text, services, survey)
 
 
 def _name_fixture(argname: str) -> str:

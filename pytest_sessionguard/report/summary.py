@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_sessionguard.model import Finding, Severity
+from pytest_sessionguard.survey import Survey
 from pytest_sessionguard.tally import Tally
 
 
@@ -18,6 +19,7 @@ class Summary:
         tally: Tests judged, engines and sessions seen.
         fault: The text of the guard's own first fault, if it had one.
         services: Patterns of services, and whether a function was found for them.
+        survey: How pools were used, and what keeps a process from ending.
     """
 
     def __init__(self) -> None:
@@ -25,6 +27,7 @@ class Summary:
         self.tally = Tally()
         self.fault = ""
         self.services: dict[str, bool] = {}
+        self.survey = Survey()
 
     def add(self, packet: Mapping[str, Any]) -> None:
         """Add what one test, or the end of one process, brought.
@@ -35,6 +38,7 @@ class Summary:
         self.findings += [Finding.from_json(finding) for finding in packet["findings"]]
         self.tally += Tally(**packet["tally"])
         self.fault = self.fault or packet["fault"]
+        self.survey = self.survey.merge(Survey.from_json(packet.get("survey", {})))
         for pattern, found in packet.get("services", {}).items():
             self.services[pattern] = found or self.services.get(pattern, False)
 
@@ -66,6 +70,7 @@ def pack(
     tally: Tally,
     fault: str = "",
     services: Mapping[str, bool] | None = None,
+    survey: Survey | None = None,
 ) -> dict[str, Any]:
     """Put what one test brought into plain JSON types, which any process can send.
 
@@ -74,6 +79,7 @@ def pack(
         tally: What was seen since the last packet.
         fault: The guard's own fault, if it had one.
         services: Patterns of services that are news, and whether a function was found for them.
+        survey: What the end of a process brings.
 
     Returns:
         What `Summary.add` takes.
@@ -83,4 +89,5 @@ def pack(
         "tally": {"tests": tally.tests, "engines": tally.engines, "sessions": tally.sessions},
         "fault": fault,
         "services": dict(services or {}),
+        **({} if survey is None else {"survey": survey.to_json()}),
     }

@@ -16,6 +16,7 @@ from pytest_sessionguard.rules import (
     session_used_after_close,
     unclosed_session,
     uncommitted_changes,
+    undisposed_engine,
     unloaded_result,
 )
 from pytest_sessionguard.rules.base import Render, Rule, Verdict
@@ -31,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     connection_left_to_gc.RULE,
     connection_across_loops.RULE,
     nested_checkout.RULE,
+    undisposed_engine.RULE,
     attached_result.RULE,
     unclosed_session.RULE,
     uncommitted_changes.RULE,

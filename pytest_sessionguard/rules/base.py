@@ -102,12 +102,15 @@ def state_pool(pool: PoolFacts) -> dict[str, Fact]:
     }
 
 
-def tell_session(record: SessionRecord | None, render: Render) -> tuple[Place, ...]:
+def tell_session(
+    record: SessionRecord | None, render: Render, *, is_abandoned: bool = False
+) -> tuple[Place, ...]:
     """Return the places of a session's life.
 
     Args:
         record: The session that held a connection, if one did.
         render: Turns a trace into a call site.
+        is_abandoned: Whether the task that holds it can never end.
 
     Returns:
         Where it was opened and, if so, closed and begun again.
@@ -115,6 +118,8 @@ def tell_session(record: SessionRecord | None, render: Render) -> tuple[Place, .
     if record is None:
         return ()
     fate = ", never closed" if record.ended is None else ""
+    if is_abandoned:
+        fate = ", by a task that never ended"
     places = [Place("held by", render(record.opened), f"{record.kind} opened at {{}}{fate}")]
     if record.ended is not None and record.reopened is not None:
         places.append(Place("closed", render(record.ended)))
@@ -180,7 +185,9 @@ def tell_leases(leases: list[Lease], render: Render) -> Verdict:
         "holder": holders[0].kind if holders else "Connection",
         **state_pool(first.pool),
     }
+    if all(lease.is_abandoned for lease in leases):
+        facts["abandoned"] = True
     ends, boundary = tell_boundary(first, render)
-    sessions = tell_session(first.session, render)
+    sessions = tell_session(first.session, render, is_abandoned="abandoned" in facts)
     places = (Place("checked out", render(first.trace)), *sessions, *ends)
     return Verdict(places, {**facts, **boundary}, (*leases, *holders))

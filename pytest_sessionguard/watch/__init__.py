@@ -93,6 +93,7 @@ class Watchers:
 
     def _install_all(self) -> None:
         from pytest_sessionguard.watch.changes import ChangeWatch
+        from pytest_sessionguard.watch.engines import EngineWatch
         from pytest_sessionguard.watch.expectations import ExpectationWatch
         from pytest_sessionguard.watch.faults import FaultWatch
         from pytest_sessionguard.watch.loads import LoadWatch
@@ -105,7 +106,16 @@ class Watchers:
         self._loads = LoadWatch(self._ledger, self._shield, faults)
         self._changes = ChangeWatch(self._ledger, self._shield, self._root)
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
-        watchers = (pools, self._sessions, faults, self._loads, self._changes, expectations)
+        engines = EngineWatch(self._ledger, self._shield)
+        watchers = (
+            engines,
+            pools,
+            self._sessions,
+            faults,
+            self._loads,
+            self._changes,
+            expectations,
+        )
         for watcher in watchers:
             self._installed.append(watcher)
             self._shield.run(watcher.install)

@@ -71,26 +71,40 @@ def make_meeting(ledger: Ledger, shield: Shield, root: str) -> Callable[[PoolFac
 
     def meet(pool: PoolFacts) -> None:
         try:
-            out = [
-                lease
-                for lease in list(ledger.out.values())
-                if lease.pool is pool and not lease.told and lease.is_out
-            ]
-            if not out:
+            out = _find_out(ledger, pool)
+            if not out or pool.kind in _SHARING:
                 return
-            owner, use = ledger.current.owner, pool.use
             runner = find_runner()
             mine = [lease for lease in out if lease.runner == runner]
-            held = [] if pool.kind in _SHARING or not mine else _find_held(ledger, mine, root)
-            depth = len(held) + 1
-            if len(out) >= use.at_once or depth > use.in_task:
-                use.count(len(out) + 1, depth, owner, capture())
-            if held and pool.limit is not None and ledger.current.is_due:
-                _enter(ledger, Nesting(capture(), held[0], pool, depth))
+            held = _find_held(ledger, mine, root) if mine else []
+            if not held:
+                return
+            trace, depth = capture(), len(held) + 1
+            pool.use.count_task(depth, ledger.current.owner, trace)
+            if pool.limit is not None and ledger.current.is_due:
+                _enter(ledger, Nesting(trace, held[0], pool, depth))
         except Exception as error:
             failed(error)
 
     return meet
+
+
+def count_pool(ledger: Ledger, pool: PoolFacts) -> None:
+    """Count what is out of a pool, where that may be more than ever before.
+
+    Args:
+        ledger: What is out.
+        pool: The facts of the pool.
+    """
+    pool.use.count(len(_find_out(ledger, pool)), ledger.current.owner)
+
+
+def _find_out(ledger: Ledger, pool: PoolFacts) -> list[Lease]:
+    return [
+        lease
+        for lease in list(ledger.out.values())
+        if lease.pool is pool and not lease.told and lease.is_out
+    ]
 
 
 def _find_held(ledger: Ledger, leases: list[Lease], root: str) -> list[Lease]:

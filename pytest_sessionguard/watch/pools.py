@@ -24,7 +24,7 @@ from pytest_sessionguard.accounts import Birth, Crossing, Lease
 from pytest_sessionguard.callsite import Tracer, capture_task
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
-from pytest_sessionguard.watch.nesting import find_runner, make_meeting
+from pytest_sessionguard.watch.nesting import count_pool, find_runner, make_meeting
 from pytest_sessionguard.watch.notes import add_notes
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import CALLBACK, KEY, know_pool, make_record_finder
@@ -146,6 +146,8 @@ class PoolWatch:
                 )
                 lease.runner = find_runner()
                 ledger.open_lease(record, lease)
+                if len(out) > pool.use.at_once:
+                    count_pool(ledger, pool)
                 if pool.loop_bound:
                     watch._compare_loops(record, lease)
             except Exception as error:

@@ -17,11 +17,11 @@ NAME = "pytest_sessionguard"
 # other.
 FLOORS: list[set[str]] = [
     {"model", "shield", "detour", "tally"},
-    {"callsite"},
+    {"callsite", "survey"},
     {"accounts"},
     {"ledger"},
     {"watch", "rules", "instances"},
-    {"verdicts"},
+    {"verdicts", "stocktaking"},
     {"guard"},
     {"boundary"},
     {"report", "postgres"},

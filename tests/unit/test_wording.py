@@ -67,6 +67,7 @@ def make(
             Place("while holding", at(41)),
             Place("held by", at(40), f"{holder} opened at {{}}"),
         ),
+        "SG106": (Place("made", at(40), "{}  (engine postgresql+asyncpg)"),),
         "SG201": (
             Place("opened", at(40), f"{holder} at {{}}"),
             Place("connection", at(41), "{}, still checked out"),
@@ -97,10 +98,12 @@ def make(
     elif rule >= "SG3":
         known = {"count": count, "attribute": "Slot.city", "kind": "relationship"}
         known |= {"parents": count + 1, "asked": False, "error": ""}
-    elif rule not in ("SG201", "SG205"):
+    elif rule not in ("SG106", "SG201", "SG205"):
         known |= POOL
     if rule == "SG202":
         known["connection"] = "out"
+    if rule == "SG106":
+        known["connections"] = count
     if rule == "SG205":
         known["changes"] = "1 new User"
     if rule == "SG104":
@@ -323,6 +326,13 @@ def test_way_out_of_each_owner(owner: Owner, words: str) -> None:
         (
             make("SG104", TEST, count=2),
             "2 connections were asked for while one of that pool was held, in test_create",
+        ),
+        (
+            make("SG106", FIXTURES[2]),
+            (
+                "1 engine was left with open connections after "
+                "the module-scoped fixture `db` was torn down"
+            ),
         ),
         (make("SG201", TEST), "1 Session was still open after test_create"),
         (

@@ -11,6 +11,7 @@ from pytest_sessionguard.extent import Extent
 from pytest_sessionguard.identity import identify
 from pytest_sessionguard.model import Finding, Severity
 from pytest_sessionguard.suppressions import Record
+from pytest_sessionguard.survey import Survey
 from pytest_sessionguard.tally import Tally
 
 
@@ -39,11 +40,11 @@ class Summary:
         services: Patterns of services, and whether a function was found for them.
         extent: How much of the suite was run.
         suppressions: What suppresses findings, and whether it did.
+        survey: How pools were used, and what keeps a process from ending.
         accepted: Fingerprints of findings that the baseline lists.
         gone: Entries of the baseline that nothing was found for, as plain JSON types.
         unused: Suppressions that suppress nothing, the same.
         recorded: What was written to the baseline, if the run records.
-        advice: What the pools need, the same.
         timeline: What happened when, the same; None where it was not recorded.
     """
 
@@ -54,11 +55,11 @@ class Summary:
         self.services: dict[str, bool] = {}
         self.extent = Extent()
         self.suppressions = Record()
+        self.survey = Survey()
         self.accepted: set[str] = set()
         self.gone: list[dict[str, Any]] = []
         self.unused: list[dict[str, Any]] = []
         self.recorded: Recorded | None = None
-        self.advice: dict[str, Any] = {}
         self.timeline: dict[str, Any] | None = None
 
     def add(self, packet: Mapping[str, Any]) -> None:
@@ -70,6 +71,7 @@ class Summary:
         self.findings += [Finding.from_json(finding) for finding in packet["findings"]]
         self.tally += Tally(**packet["tally"])
         self.fault = self.fault or packet["fault"]
+        self.survey = self.survey.merge(Survey.from_json(packet.get("survey", {})))
         for pattern, found in packet.get("services", {}).items():
             self.services[pattern] = found or self.services.get(pattern, False)
         self.suppressions.add(packet.get("suppressions", {}))
@@ -132,6 +134,7 @@ def pack(
     *,
     suppressions: Mapping[str, Any] | None = None,
     extent: Mapping[str, Any] | None = None,
+    survey: Survey | None = None,
 ) -> dict[str, Any]:
     """Put what one test brought into plain JSON types, which any process can send.
 
@@ -142,6 +145,7 @@ def pack(
         services: Patterns of services that are news, and whether a function was found for them.
         suppressions: News of what suppresses findings.
         extent: What its process has collected.
+        survey: What the end of a process brings.
 
     Returns:
         What `Summary.add` takes.
@@ -153,4 +157,5 @@ def pack(
         "services": dict(services or {}),
         "suppressions": dict(suppressions or {}),
         "extent": dict(extent or {}),
+        **({} if survey is None else {"survey": survey.to_json()}),
     }

@@ -17,11 +17,11 @@ NAME = "pytest_sessionguard"
 # other.
 FLOORS: list[set[str]] = [
     {"model", "shield", "detour", "tally", "extent"},
-    {"callsite", "identity"},
+    {"callsite", "identity", "survey"},
     {"accounts", "baseline"},
     {"ledger"},
     {"watch", "rules", "instances"},
-    {"verdicts", "suppressions"},
+    {"verdicts", "suppressions", "stocktaking", "hints"},
     {"guard"},
     {"boundary"},
     {"report", "postgres"},

@@ -173,14 +173,15 @@ def _order(finding: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _merge(findings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Leave out what several workers tell of the same wide fixture, which each of them sets up."""
-    seen: list[Any] = []
+    seen: set[str] = set()
     merged = []
     for finding in findings:
         owner = finding["owner"]
         if owner["kind"] == "fixture" and owner["scope"] != "function":
-            key = {name: value for name, value in finding.items() if name != "told_at"}
+            told = {name: value for name, value in finding.items() if name != "told_at"}
+            key = json.dumps(told, sort_keys=True)
             if key in seen:
                 continue
-            seen.append(key)
+            seen.add(key)
         merged.append(finding)
     return merged

@@ -27,8 +27,9 @@ def judge_account(
     """
     findings = []
     for rule in rules:
-        severity = account.severities.get(rule.code, rule.severity)
-        is_hushed = severity is Severity.OFF and rule.code in account.severities
+        set_severity = account.severities.get(rule.code)
+        severity = set_severity or rule.severity
+        is_hushed = severity is Severity.OFF and set_severity is not None
         if severity is Severity.OFF and not rule.covers:
             if is_hushed and rule.judge(account, _render_nothing):
                 account.hushed.add(rule.code)
@@ -45,7 +46,7 @@ def judge_account(
                 Finding(
                     rule=rule.code,
                     name=rule.name,
-                    severity=severity,
+                    severity=set_severity or verdict.severity or rule.severity,
                     owner=account.owner,
                     places=verdict.places,
                     facts=verdict.facts,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pytest_sessionguard.accounts.account import Account, Unmade
 from pytest_sessionguard.accounts.caches import is_cached
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
+from pytest_sessionguard.accounts.dropped import Dropped
+from pytest_sessionguard.accounts.engines import EngineRecord
 from pytest_sessionguard.accounts.handovers import Handover, Handovers, Work
 from pytest_sessionguard.accounts.loads import Access, Fault, Load
 from pytest_sessionguard.accounts.scopes import Breach, Scope
 from pytest_sessionguard.accounts.sessions import SessionRecord
+from pytest_sessionguard.accounts.uses import Nesting, Use
 
 __all__ = [
     "Access",
@@ -16,15 +19,19 @@ __all__ = [
     "Birth",
     "Breach",
     "Crossing",
+    "Dropped",
+    "EngineRecord",
     "Fault",
     "Handover",
     "Handovers",
     "Lease",
     "Load",
+    "Nesting",
     "PoolFacts",
     "Scope",
     "SessionRecord",
     "Unmade",
+    "Use",
     "Work",
     "is_cached",
 ]

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pytest_sessionguard.accounts.connections import Crossing, Lease
+from pytest_sessionguard.accounts.dropped import Dropped
+from pytest_sessionguard.accounts.engines import EngineRecord
 from pytest_sessionguard.accounts.handovers import Handover
 from pytest_sessionguard.accounts.loads import Fault, Load
 from pytest_sessionguard.accounts.scopes import Breach
 from pytest_sessionguard.accounts.sessions import SessionRecord
+from pytest_sessionguard.accounts.uses import Nesting
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner, Severity
 
@@ -36,6 +39,9 @@ class Account:
         failed: Whether its test, a subtest of it or the setup of its fixture has failed.
         escaped: What service functions had left open when they returned, whatever became of it.
         breaches: What was wrong with their results.
+        nestings: Checkouts by somebody who held a connection of the same pool, by their places.
+        engines: The engines that it made.
+        dropped: Sessions that were closed with changes never committed.
         hushed: The rules that are off here and would have told something.
         unmade: The assertions that were called, until they are entered or awaited.
     """
@@ -43,6 +49,8 @@ class Account:
     __slots__ = (
         "breaches",
         "crossings",
+        "dropped",
+        "engines",
         "escaped",
         "failed",
         "faults",
@@ -53,6 +61,7 @@ class Account:
         "loads",
         "lost",
         "masked",
+        "nestings",
         "owner",
         "reopened",
         "sessions",
@@ -78,6 +87,9 @@ class Account:
         self.breaches: list[Breach] = []
         self.hushed: set[str] = set()
         self.unmade: dict[object, Unmade] = {}
+        self.nestings: dict[Any, Nesting] = {}
+        self.engines: list[EngineRecord] = []
+        self.dropped: list[Dropped] = []
 
     @property
     def goes_with_test(self) -> bool:

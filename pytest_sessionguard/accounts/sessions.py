@@ -28,6 +28,8 @@ class SessionRecord:
         detached: Where the first close since its last transaction was, which its objects left by,
             and whether that was the end of its own block.
         reopened: Where it began again after that.
+        written: That it has written something which its transaction will keep or drop.
+        is_looked_at: Whether what it drops has been looked at already while it is being closed.
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
         statements: Its latest statements: of each a mark before it, one behind it, and its trace.
         access: The attribute that is being loaded by it at the moment.
@@ -43,6 +45,8 @@ class SessionRecord:
     in_block: bool = False
     detached: tuple[Trace | None, bool] | None = None
     reopened: Trace | None = None
+    written: Any = None
+    is_looked_at: bool = False
     key: object = None
     statements: deque[list[Any]] | None = None
     access: Access | None = None

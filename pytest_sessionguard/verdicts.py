@@ -29,7 +29,7 @@ def judge_account(
     for rule in rules:
         set_severity = account.severities.get(rule.code)
         severity = set_severity or rule.severity
-        is_hushed = severity is Severity.OFF and set_severity is not None
+        is_hushed = set_severity is Severity.OFF
         if severity is Severity.OFF and not rule.covers:
             if is_hushed and rule.judge(account, _render_nothing):
                 account.hushed.add(rule.code)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_sessionguard.accounts import Account
+from pytest_sessionguard.accounts import Account, Suspect
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import CallSite, Finding, Place, Severity
-from pytest_sessionguard.rules import Render, Rule, lazy_load
+from pytest_sessionguard.rules import Render, Rule, lazy_load, open_server_transaction
 
 
 def judge_account(
@@ -49,6 +49,25 @@ def judge_account(
             )
     return findings + [
         _tell_unentered(account, trace, render, nodeid) for trace in account.unentered.values()
+    ]
+
+
+def find_suspects(accounts: Iterable[Account]) -> list[Suspect]:
+    """Find the connections about which a server is to be asked.
+
+    Args:
+        accounts: Accounts that are about to be judged.
+
+    Returns:
+        Those of accounts in which the answer would be told.
+    """
+    rule = open_server_transaction.RULE
+    return [
+        suspect
+        for account in accounts
+        if account.severities.get(rule.code, rule.severity) is not Severity.OFF
+        for suspect in account.suspects
+        if not (suspect.told or suspect.lease.told)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_sessionguard.accounts.account import Account
+from pytest_sessionguard.accounts.backends import Address, Seat, Suspect
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
 from pytest_sessionguard.accounts.dropped import Dropped
 from pytest_sessionguard.accounts.engines import EngineRecord
@@ -14,6 +15,7 @@ from pytest_sessionguard.accounts.uses import Nesting, Use
 __all__ = [
     "Access",
     "Account",
+    "Address",
     "Birth",
     "Breach",
     "Crossing",
@@ -25,6 +27,8 @@ __all__ = [
     "Nesting",
     "PoolFacts",
     "Scope",
+    "Seat",
     "SessionRecord",
+    "Suspect",
     "Use",
 ]

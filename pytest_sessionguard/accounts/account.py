@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_sessionguard.accounts.backends import Suspect
 from pytest_sessionguard.accounts.connections import Crossing, Lease
 from pytest_sessionguard.accounts.dropped import Dropped
 from pytest_sessionguard.accounts.engines import EngineRecord
@@ -28,6 +29,7 @@ class Account:
         breaches: What was wrong with their results.
         nestings: Checkouts by somebody who held a connection of the same pool, by their places.
         engines: The engines that it made.
+        suspects: Connections whose server may not know that they ended.
         dropped: Sessions that were closed with changes never committed.
         unentered: Where `assert_no_lazy_load` was called, until its block is entered.
     """
@@ -50,6 +52,7 @@ class Account:
         "reopened",
         "sessions",
         "severities",
+        "suspects",
         "unentered",
     )
 
@@ -72,6 +75,7 @@ class Account:
         self.nestings: dict[Any, Nesting] = {}
         self.engines: list[EngineRecord] = []
         self.dropped: list[Dropped] = []
+        self.suspects: list[Suspect] = []
 
     @property
     def goes_with_test(self) -> bool:

@@ -19,12 +19,24 @@ from pytest_sessionguard.accounts import (
     Nesting,
     PoolFacts,
     SessionRecord,
+    Suspect,
 )
 from pytest_sessionguard.callsite import Trace, find_block_end
 from pytest_sessionguard.model import CallSite, Fact, Place, Severity
 
 Render = Callable[[Trace | None], CallSite]
-Thing = Lease | SessionRecord | Crossing | Load | Fault | Breach | Nesting | Dropped | EngineRecord
+Thing = (
+    Lease
+    | SessionRecord
+    | Crossing
+    | Load
+    | Fault
+    | Breach
+    | Nesting
+    | Dropped
+    | EngineRecord
+    | Suspect
+)
 _T = TypeVar("_T", bound=Thing)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
-from pytest_sessionguard.accounts import Fault, Lease
+from pytest_sessionguard.accounts import Fault, Lease, Suspect
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 
@@ -51,6 +52,7 @@ class Watchers:
         self._sessions: Any = None
         self._loads: Any = None
         self._changes: Any = None
+        self._servers: Any = None
         self._installed: list[Watcher] = []
         self._root = root
         self._with_masks = False
@@ -86,6 +88,20 @@ class Watchers:
             self._installed.append(masks)
             masks.install()
 
+    def ask_servers(self, suspects: list[Suspect]) -> None:
+        """Ask servers about connections that ended in an unusual way.
+
+        Args:
+            suspects: The connections.
+        """
+        if self._installed and suspects:
+            self._shield.run(partial(self._servers.ask, suspects))
+
+    @property
+    def trouble(self) -> str:
+        """Return why no server is asked any more."""
+        return str(self._servers.trouble) if self._servers is not None else ""
+
     def remove(self) -> None:
         """Stop watching and leave SQLAlchemy's classes as they were."""
         while self._installed:
@@ -98,6 +114,7 @@ class Watchers:
         from pytest_sessionguard.watch.faults import FaultWatch
         from pytest_sessionguard.watch.loads import LoadWatch
         from pytest_sessionguard.watch.pools import PoolWatch
+        from pytest_sessionguard.watch.servers import ServerWatch
         from pytest_sessionguard.watch.sessions import SessionWatch
 
         pools = PoolWatch(self._ledger, self._shield, self._describe, self._root)
@@ -107,7 +124,10 @@ class Watchers:
         self._changes = ChangeWatch(self._ledger, self._shield, self._root)
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
         engines = EngineWatch(self._ledger, self._shield)
+        self._servers = ServerWatch(self._ledger, self._shield)
         watchers = (
+            # Before that of pools, which takes a lease out of the ledger when it ends.
+            self._servers,
             engines,
             pools,
             self._sessions,

@@ -10,6 +10,7 @@
 | `loading._new_runid`, `InstanceState.runid` | where an instance was loaded | no such line |
 | `Select._with_options`, `Load.context`, `path`, `strategy` | what a query asks for | no SG403 |
 | `_ConnectionRecord.__pool` | the engine that opened a connection | no SG106 |
+| `asyncpg.Connection._addr`, `_params` | whom to ask about a connection | no SG105 with asyncpg |
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
@@ -26,7 +27,7 @@ from typing import Any
 from sqlalchemy.orm import attributes, loading
 from sqlalchemy.pool.base import _ConnectionFairy
 
-from pytest_sessionguard.accounts import PoolFacts
+from pytest_sessionguard.accounts import Address, PoolFacts, Seat
 from pytest_sessionguard.ledger import Ledger
 
 # Where the facts of a pool and the record of a session are kept: on the object itself, which is
@@ -150,6 +151,30 @@ def find_pool(record: Any) -> Any:
         The pool, or None where the name is gone.
     """
     return getattr(record, "_ConnectionRecord__pool", None)
+
+
+def find_seat(driver: Any) -> Seat | None:
+    """Find the server's process behind a connection, and how to ask about it.
+
+    Args:
+        driver: The driver's own connection.
+
+    Returns:
+        The process and the server's address; None for what is no Postgres, or does not tell.
+    """
+    module = type(driver).__module__.partition(".")[0]
+    if module == "asyncpg":
+        address, known = getattr(driver, "_addr", None), getattr(driver, "_params", None)
+        if not isinstance(address, tuple) or known is None:
+            return None
+        host, port = address[:2]
+        where = Address(host, port, known.user, str(known.password or ""), known.database)
+        return Seat(where, driver.get_server_pid())
+    if module in ("psycopg", "psycopg2"):
+        info = driver.info
+        where = Address(info.host, info.port, info.user, info.password or "", info.dbname)
+        return Seat(where, info.backend_pid)
+    return None
 
 
 def name_engine(dialect: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import gc
 import time
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
 
 from pytest_sessionguard.accounts import Account, Fault, Lease
 from pytest_sessionguard.callsite import Trace, render
@@ -209,7 +210,7 @@ class Guard:
     def _judge_due(self, accounts: list[Account], nodeid: str) -> list[Finding]:
         """Judge accounts once what can still end by itself has ended."""
         self.settle(accounts)
-        self._watchers.ask_servers(find_suspects(accounts))
+        self._watchers.ask_servers(partial(find_suspects, accounts))
         return self._judge(accounts, nodeid)
 
     def _judge(

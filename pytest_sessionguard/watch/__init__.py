@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Protocol
 
 from pytest_sessionguard.accounts import Fault, Lease, Suspect
@@ -88,14 +87,14 @@ class Watchers:
             self._installed.append(masks)
             masks.install()
 
-    def ask_servers(self, suspects: list[Suspect]) -> None:
+    def ask_servers(self, find: Callable[[], list[Suspect]]) -> None:
         """Ask servers about connections that ended in an unusual way.
 
         Args:
-            suspects: The connections.
+            find: Finds the connections.
         """
-        if self._installed and suspects:
-            self._shield.run(partial(self._servers.ask, suspects))
+        if self._installed:
+            self._shield.run(lambda: self._servers.ask(find()))
 
     @property
     def trouble(self) -> str:

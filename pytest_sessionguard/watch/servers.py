@@ -65,7 +65,7 @@ class ServerWatch:
         Args:
             suspects: The connections.
         """
-        for pause in _PAUSES:
+        for pause in _PAUSES if suspects else ():
             time.sleep(pause)
             if not self._look(suspects):
                 return

@@ -21,7 +21,7 @@ from pytest_sessionguard.shield import Shield, shielded
 from pytest_sessionguard.stocktaking import take_stock
 from pytest_sessionguard.survey import Survey
 from pytest_sessionguard.tally import Tally
-from pytest_sessionguard.verdicts import judge_account
+from pytest_sessionguard.verdicts import find_suspects, judge_account
 from pytest_sessionguard.watch import Watchers
 
 # How long leases of other threads that still run may take to end: a server thread answers its
@@ -223,6 +223,7 @@ class Guard:
     def _judge_due(self, accounts: list[Account], nodeid: str) -> list[Finding]:
         """Judge accounts once what can still end by itself has ended."""
         self.settle(accounts)
+        self._watchers.ask_servers(partial(find_suspects, accounts))
         return self._judge(accounts, nodeid)
 
     def _judge(
@@ -304,13 +305,10 @@ class Guard:
         return since
 
     def take_stock(self) -> Survey:
-        """Survey the process once its tests are over.
-
-        Returns:
-            How its pools were used, and what keeps it from ending; nothing after a fault.
-        """
+        """Survey the process once its tests are over; nothing after a fault."""
         try:
-            return take_stock(self.ledger, self.render) if self.is_watching else Survey()
+            trouble = self._watchers.trouble
+            return take_stock(self.ledger, self.render, trouble) if self.is_watching else Survey()
         except Exception as error:
             self.shield.report(error)
             return Survey()

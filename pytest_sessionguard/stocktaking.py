@@ -13,18 +13,19 @@ from pytest_sessionguard.rules import Render
 from pytest_sessionguard.survey import Holdout, PoolUse, Survey
 
 
-def take_stock(ledger: Ledger, render: Render) -> Survey:
+def take_stock(ledger: Ledger, render: Render, trouble: str = "") -> Survey:
     """Survey a process whose tests are over.
 
     Args:
         ledger: What it has seen.
         render: Turns a trace into a call site.
+        trouble: Why no server was asked any more.
 
     Returns:
         The survey.
     """
     pools = tuple(_tell_use(use, render) for use in ledger.uses.values())
-    return Survey(pools, tuple(_find_holdouts(ledger, render)))
+    return Survey(pools, tuple(_find_holdouts(ledger, render)), trouble)
 
 
 def _tell_use(use: Use, render: Render) -> PoolUse:

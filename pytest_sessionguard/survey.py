@@ -121,10 +121,12 @@ class Survey:
     Attributes:
         pools: How each kind of pool was used, in the order in which they were first seen.
         holdouts: What keeps a process of it from ending.
+        trouble: Why a Postgres server was not asked any more (SG105); empty where all went well.
     """
 
     pools: tuple[PoolUse, ...] = ()
     holdouts: tuple[Holdout, ...] = ()
+    trouble: str = ""
 
     def merge(self, other: Survey) -> Survey:
         """Return the survey of two processes, or of two parts of a run.
@@ -139,7 +141,8 @@ class Survey:
         for use in (*self.pools, *other.pools):
             key = (use.engine, use.kind, use.size, use.overflow, use.made)
             pools[key] = pools[key].merge(use) if key in pools else use
-        return Survey(tuple(pools.values()), (*self.holdouts, *other.holdouts))
+        holdouts = (*self.holdouts, *other.holdouts)
+        return Survey(tuple(pools.values()), holdouts, self.trouble or other.trouble)
 
     def to_json(self) -> dict[str, Any]:
         """Return the survey as plain JSON types.
@@ -150,6 +153,7 @@ class Survey:
         return {
             "pools": [asdict(use) for use in self.pools],
             "holdouts": [asdict(holdout) for holdout in self.holdouts],
+            "trouble": self.trouble,
         }
 
     @classmethod
@@ -165,6 +169,7 @@ class Survey:
         return cls(
             tuple(PoolUse(**use) for use in data.get("pools", ())),
             tuple(Holdout(**holdout) for holdout in data.get("holdouts", ())),
+            data.get("trouble", ""),
         )
 
 

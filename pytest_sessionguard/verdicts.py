@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_sessionguard.accounts import Account, Unmade
+from pytest_sessionguard.accounts import Account, Suspect, Unmade
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import CallSite, Finding, Place, Severity
-from pytest_sessionguard.rules import Render, Rule, lazy_load, unclosed_session
+from pytest_sessionguard.rules import (
+    Render,
+    Rule,
+    lazy_load,
+    open_server_transaction,
+    unclosed_session,
+)
 
 
 def judge_account(
@@ -55,6 +61,25 @@ def judge_account(
             )
     return findings + [
         _tell_unmade(account, unmade, render, nodeid) for unmade in account.unmade.values()
+    ]
+
+
+def find_suspects(accounts: Iterable[Account]) -> list[Suspect]:
+    """Find the connections about which a server is to be asked.
+
+    Args:
+        accounts: Accounts that are about to be judged.
+
+    Returns:
+        Those of accounts in which the answer would be told.
+    """
+    rule = open_server_transaction.RULE
+    return [
+        suspect
+        for account in accounts
+        if account.severities.get(rule.code, rule.severity) is not Severity.OFF
+        for suspect in account.suspects
+        if not (suspect.told or suspect.lease.told)
     ]
 
 

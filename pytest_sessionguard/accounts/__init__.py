@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_sessionguard.accounts.account import Account, Unmade
+from pytest_sessionguard.accounts.backends import Address, Seat, Suspect
 from pytest_sessionguard.accounts.caches import is_cached
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
 from pytest_sessionguard.accounts.dropped import Dropped
@@ -16,6 +17,7 @@ from pytest_sessionguard.accounts.uses import Nesting, Use
 __all__ = [
     "Access",
     "Account",
+    "Address",
     "Birth",
     "Breach",
     "Crossing",
@@ -29,7 +31,9 @@ __all__ = [
     "Nesting",
     "PoolFacts",
     "Scope",
+    "Seat",
     "SessionRecord",
+    "Suspect",
     "Unmade",
     "Use",
     "Work",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pytest_sessionguard.accounts.backends import Suspect
 from pytest_sessionguard.accounts.connections import Crossing, Lease
 from pytest_sessionguard.accounts.dropped import Dropped
 from pytest_sessionguard.accounts.engines import EngineRecord
@@ -41,6 +42,7 @@ class Account:
         breaches: What was wrong with their results.
         nestings: Checkouts by somebody who held a connection of the same pool, by their places.
         engines: The engines that it made.
+        suspects: Connections whose server may not know that they ended.
         dropped: Sessions that were closed with changes never committed.
         hushed: The rules that are off here and would have told something.
         unmade: The assertions that were called, until they are entered or awaited.
@@ -66,6 +68,7 @@ class Account:
         "reopened",
         "sessions",
         "severities",
+        "suspects",
         "unmade",
     )
 
@@ -90,6 +93,7 @@ class Account:
         self.nestings: dict[Any, Nesting] = {}
         self.engines: list[EngineRecord] = []
         self.dropped: list[Dropped] = []
+        self.suspects: list[Suspect] = []
 
     @property
     def goes_with_test(self) -> bool:

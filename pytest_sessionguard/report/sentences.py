@@ -254,6 +254,23 @@ def _lead_nested(finding: Finding) -> str:
     return f"{take}{for_long} for one more, in vain; N callers need a pool of {need}."
 
 
+def _lead_server(finding: Finding) -> str:
+    facts, locks = finding.facts, finding.facts["locks"]
+    held = "" if not locks else f" with {locks} advisory {'lock' if locks == 1 else 'locks'}"
+    fate = {
+        "cancelled": "Its query was cancelled and its pool gave it up",
+        "invalidated": "Its pool gave it up",
+        "detached": "It was detached from its pool",
+    }[str(facts["how"])]
+    return f"{fate}; its backend is {facts['state']}{held}, and nobody ends it."
+
+
+def _mend_server(finding: Finding) -> str:
+    if finding.facts["how"] == "detached":
+        return "close a detached connection in `finally`."
+    return "await a cancelled task, and do not cancel it again while it closes its connection."
+
+
 def _lead_undisposed(finding: Finding) -> str:
     count = finding.facts["connections"]
     connections = "1 connection stays" if count == 1 else f"{count} connections stay"
@@ -306,6 +323,13 @@ WORDINGS: dict[str, Wording] = {
         fix=lambda f: (
             "use the connection or session that is held, or end it before the next is taken."
         ),
+    ),
+    "SG105": Wording(
+        title=lambda f: (
+            f"{_count(f, 'transaction')} left open on the server after {tell_owner(f.owner)}"
+        ),
+        consequence=_lead_server,
+        fix=_mend_server,
     ),
     "SG106": Wording(
         title=lambda f: (

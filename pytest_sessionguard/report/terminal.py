@@ -42,6 +42,11 @@ def show(
     _show_groups(screen, groups, verbosity)
     for line in (line for use in pools for line in tell_use(use)):
         screen.write_line(line)
+    if summary.survey.trouble and verbosity > 0:
+        screen.write_line(
+            f"sessionguard: the Postgres server could not be asked ({summary.survey.trouble}): "
+            "SG105 judged nothing since"
+        )
     if summary.survey.holdouts:
         for line in tell_holdouts(summary.survey.holdouts):
             screen.write_line(line, yellow=True)

@@ -20,6 +20,7 @@ from pytest_sessionguard.accounts import (
     Nesting,
     PoolFacts,
     SessionRecord,
+    Suspect,
 )
 from pytest_sessionguard.callsite import Trace, find_block_end
 from pytest_sessionguard.model import CallSite, Fact, Place, Severity
@@ -36,6 +37,7 @@ Thing = (
     | Dropped
     | EngineRecord
     | Handover
+    | Suspect
 )
 _T = TypeVar("_T", bound=Thing)
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from pytest_sessionguard.accounts import Fault, Lease
+from pytest_sessionguard.accounts import Fault, Lease, Suspect
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.timeline import RecordingLedger
@@ -53,6 +53,7 @@ class Watchers:
         self._handovers: Any = None
         self._loads: Any = None
         self._changes: Any = None
+        self._servers: Any = None
         self._installed: list[Watcher] = []
         self._root = root
         self._with_masks = False
@@ -96,6 +97,20 @@ class Watchers:
         self._installed.append(statements)
         self._shield.run(statements.install)
 
+    def ask_servers(self, find: Callable[[], list[Suspect]]) -> None:
+        """Ask servers about connections that ended in an unusual way.
+
+        Args:
+            find: Finds the connections.
+        """
+        if self._installed:
+            self._shield.run(lambda: self._servers.ask(find()))
+
+    @property
+    def trouble(self) -> str:
+        """Return why no server is asked any more."""
+        return str(self._servers.trouble) if self._servers is not None else ""
+
     def remove(self) -> None:
         """Stop watching and leave SQLAlchemy's classes as they were."""
         while self._installed:
@@ -109,6 +124,7 @@ class Watchers:
         from pytest_sessionguard.watch.handovers import HandoverWatch
         from pytest_sessionguard.watch.loads import LoadWatch
         from pytest_sessionguard.watch.pools import PoolWatch
+        from pytest_sessionguard.watch.servers import ServerWatch
         from pytest_sessionguard.watch.sessions import SessionWatch
 
         pools = PoolWatch(self._ledger, self._shield, self._describe, self._root)
@@ -119,7 +135,10 @@ class Watchers:
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
         self._handovers = HandoverWatch(self._ledger, self._shield)
         engines = EngineWatch(self._ledger, self._shield)
+        self._servers = ServerWatch(self._ledger, self._shield)
         watchers = (
+            # Before that of pools, which takes a lease out of the ledger when it ends.
+            self._servers,
             engines,
             pools,
             self._sessions,

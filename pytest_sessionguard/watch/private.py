@@ -10,6 +10,7 @@
 | `loading._new_runid`, `InstanceState.runid` | where an instance was loaded | no such line |
 | `Select._with_options`, `Load.context`, `path`, `strategy` | what a query asks for | no SG403 |
 | `_ConnectionRecord.__pool` | the engine that opened a connection | no SG106 |
+| `asyncpg.Connection._addr`, `_params` | whom to ask about a connection | no SG105 with asyncpg |
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
 | `Engine._has_events`, `Engine.dispatch` | its short way after the timeline | it stays long |
 | `Future._source_traceback` | a task's traceback in debug mode | it shows a frame of ours |
@@ -30,7 +31,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import attributes, loading
 from sqlalchemy.pool.base import _ConnectionFairy
 
-from pytest_sessionguard.accounts import PoolFacts
+from pytest_sessionguard.accounts import Address, PoolFacts, Seat
 from pytest_sessionguard.ledger import Ledger
 
 # Where the facts of a pool and the record of a session are kept: on the object itself, which is
@@ -194,6 +195,30 @@ def find_pool(record: Any) -> Any:
         The pool, or None where the name is gone.
     """
     return getattr(record, "_ConnectionRecord__pool", None)
+
+
+def find_seat(driver: Any) -> Seat | None:
+    """Find the server's process behind a connection, and how to ask about it.
+
+    Args:
+        driver: The driver's own connection.
+
+    Returns:
+        The process and the server's address; None for what is no Postgres, or does not tell.
+    """
+    module = type(driver).__module__.partition(".")[0]
+    if module == "asyncpg":
+        address, known = getattr(driver, "_addr", None), getattr(driver, "_params", None)
+        if not isinstance(address, tuple) or known is None:
+            return None
+        host, port = address[:2]
+        where = Address(host, port, known.user, str(known.password or ""), known.database)
+        return Seat(where, driver.get_server_pid())
+    if module in ("psycopg", "psycopg2"):
+        info = driver.info
+        where = Address(info.host, info.port, info.user, info.password or "", info.dbname)
+        return Seat(where, info.backend_pid)
+    return None
 
 
 def name_engine(dialect: Any) -> dict[str, Any]:

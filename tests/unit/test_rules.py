@@ -59,6 +59,7 @@ def test_catalogue() -> None:
         "SG102": ("connection-left-to-gc", Severity.ERROR),
         "SG103": ("connection-across-loops", Severity.ERROR),
         "SG104": ("nested-checkout", Severity.WARN),
+        "SG105": ("open-server-transaction", Severity.WARN),
         "SG106": ("undisposed-engine", Severity.OFF),
         "SG201": ("unclosed-session", Severity.WARN),
         "SG202": ("session-used-after-close", Severity.ERROR),

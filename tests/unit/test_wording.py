@@ -68,6 +68,11 @@ def make(
             Place("while holding", at(41)),
             Place("held by", at(40), f"{holder} opened at {{}}"),
         ),
+        "SG105": (
+            Place("checked out", at(41), "{}  (engine postgresql+asyncpg)"),
+            LIFE[1],
+            LIFE[2],
+        ),
         "SG106": (Place("made", at(40), "{}  (engine postgresql+asyncpg)"),),
         "SG201": (
             Place("opened", at(40), f"{holder} at {{}}"),
@@ -109,12 +114,14 @@ def make(
     elif rule >= "SG3":
         known = {"count": count, "attribute": "Slot.city", "kind": "relationship"}
         known |= {"parents": count + 1, "asked": False, "error": ""}
-    elif rule not in ("SG106", "SG201", "SG205"):
+    elif rule not in ("SG105", "SG106", "SG201", "SG205"):
         known |= POOL
     if rule in ("SG202", "SG204"):
         known["connection"] = "out"
     if rule == "SG204":
         known["late"] = False
+    if rule == "SG105":
+        known |= {"how": "cancelled", "state": "active", "locks": 0}
     if rule == "SG106":
         known["connections"] = count
     if rule == "SG205":

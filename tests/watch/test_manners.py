@@ -27,6 +27,7 @@ from pytest_sessionguard.watch.engines import EngineWatch
 from pytest_sessionguard.watch.faults import FAULTS
 from pytest_sessionguard.watch.pools import PoolWatch
 from pytest_sessionguard.watch.private import find_attribute_loader
+from pytest_sessionguard.watch.servers import ServerWatch
 
 LOADERS = (find_attribute_loader()[0],)
 ONE = text("SELECT 1")
@@ -77,7 +78,9 @@ def make_watchers() -> Watchers:
 def listeners(watchers: Watchers) -> list[tuple[Any, str, Any]]:
     found = []
     for watcher in watchers._installed:
-        target: Any = Pool if isinstance(watcher, (EngineWatch, PoolWatch)) else Session
+        target: Any = (
+            Pool if isinstance(watcher, (EngineWatch, PoolWatch, ServerWatch)) else Session
+        )
         events = getattr(watcher, "_listeners", {})
         found += [(target, name, listener) for name, listener in events.items()]
     return found

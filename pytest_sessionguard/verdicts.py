@@ -27,7 +27,8 @@ def judge_account(
     """
     findings = []
     for rule in rules:
-        severity = account.severities.get(rule.code, rule.severity)
+        set_severity = account.severities.get(rule.code)
+        severity = set_severity or rule.severity
         if severity is Severity.OFF and not rule.covers:
             if rule.code in account.severities and rule.judge(account, _render_nothing):
                 account.hushed.add(rule.code)
@@ -43,7 +44,7 @@ def judge_account(
                 Finding(
                     rule=rule.code,
                     name=rule.name,
-                    severity=severity,
+                    severity=set_severity or verdict.severity or rule.severity,
                     owner=account.owner,
                     places=verdict.places,
                     facts=verdict.facts,

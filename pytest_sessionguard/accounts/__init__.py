@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pytest_sessionguard.accounts.account import Account
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
+from pytest_sessionguard.accounts.dropped import Dropped
+from pytest_sessionguard.accounts.engines import EngineRecord
 from pytest_sessionguard.accounts.loads import Access, Fault, Load
 from pytest_sessionguard.accounts.scopes import Breach, Scope
 from pytest_sessionguard.accounts.sessions import SessionRecord
+from pytest_sessionguard.accounts.uses import Nesting, Use
 
 __all__ = [
     "Access",
@@ -14,10 +17,14 @@ __all__ = [
     "Birth",
     "Breach",
     "Crossing",
+    "Dropped",
+    "EngineRecord",
     "Fault",
     "Lease",
     "Load",
+    "Nesting",
     "PoolFacts",
     "Scope",
     "SessionRecord",
+    "Use",
 ]

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_sessionguard.accounts.connections import Crossing, Lease
+from pytest_sessionguard.accounts.dropped import Dropped
+from pytest_sessionguard.accounts.engines import EngineRecord
 from pytest_sessionguard.accounts.loads import Fault, Load
 from pytest_sessionguard.accounts.scopes import Breach
 from pytest_sessionguard.accounts.sessions import SessionRecord
+from pytest_sessionguard.accounts.uses import Nesting
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner, Severity
 
@@ -23,6 +26,9 @@ class Account:
         failed: Whether its test, a subtest of it or the setup of its fixture has failed.
         escaped: What service functions had left open when they returned, whatever became of it.
         breaches: What was wrong with their results.
+        nestings: Checkouts by somebody who held a connection of the same pool, by their places.
+        engines: The engines that it made.
+        dropped: Sessions that were closed with changes never committed.
         hushed: The rules that are off here and would have told something.
         unentered: Where `assert_no_lazy_load` was called, until its block is entered.
     """
@@ -30,6 +36,8 @@ class Account:
     __slots__ = (
         "breaches",
         "crossings",
+        "dropped",
+        "engines",
         "escaped",
         "failed",
         "faults",
@@ -39,6 +47,7 @@ class Account:
         "loads",
         "lost",
         "masked",
+        "nestings",
         "owner",
         "reopened",
         "sessions",
@@ -63,6 +72,9 @@ class Account:
         self.breaches: list[Breach] = []
         self.hushed: set[str] = set()
         self.unentered: dict[object, Trace] = {}
+        self.nestings: dict[Any, Nesting] = {}
+        self.engines: list[EngineRecord] = []
+        self.dropped: list[Dropped] = []
 
     @property
     def goes_with_test(self) -> bool:

@@ -25,6 +25,8 @@ class SessionRecord:
         ended: Where it was closed last.
         in_block: Whether the end of its own block did that.
         reopened: Where it began again after that.
+        written: That it has written something which its transaction will keep or drop.
+        is_looked_at: Whether what it drops has been looked at already while it is being closed.
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
         statements: Its latest statements: of each a mark before it, one behind it, and its trace.
         access: The attribute that is being loaded by it at the moment.
@@ -38,6 +40,8 @@ class SessionRecord:
     ended: Trace | None = None
     in_block: bool = False
     reopened: Trace | None = None
+    written: Any = None
+    is_looked_at: bool = False
     key: object = None
     statements: deque[list[Any]] | None = None
     access: Access | None = None

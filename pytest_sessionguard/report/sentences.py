@@ -47,6 +47,8 @@ def _count(finding: Finding, noun: str) -> str:
 
 def _lead_to_dry_pool(finding: Finding) -> str:
     facts = finding.facts
+    if "abandoned" in facts:
+        return _NEVER_ENDED
     size, overflow = facts.get("pool_size"), facts.get("max_overflow")
     if isinstance(size, int) and isinstance(overflow, int) and size > 0 and overflow >= 0:
         wait = facts.get("pool_timeout")
@@ -66,7 +68,12 @@ _SHARING_POOLS = ("StaticPool", "SingletonThreadPool")
 _SHARED_POOL = "This pool shares one connection; a server's pool loses one at each such call."
 
 
+_NEVER_ENDED = "Its task had not ended when its loop did: no `finally` ran, and nothing was closed."
+
+
 def _lead_to_collector(finding: Finding) -> str:
+    if "abandoned" in finding.facts:
+        return _NEVER_ENDED
     if finding.facts["pool"] in _SHARING_POOLS:
         return _SHARED_POOL
     return "Until the collector comes the pool lacks it; an async one is cut off, not reused."
@@ -74,6 +81,8 @@ def _lead_to_collector(finding: Finding) -> str:
 
 def _open_in_block(finding: Finding) -> str:
     holder = str(finding.facts["holder"])
+    if "abandoned" in finding.facts:
+        return "await the task before its loop ends, also one that was cancelled."
     if holder == "Connection":
         return "open it in `with engine.connect() as connection:` (async: `async with`)."
     if "scoped" in holder:
@@ -186,6 +195,46 @@ def _mend_fault(finding: Finding) -> str:
     return "await what talks to the database, or hand it to `session.run_sync(...)`."
 
 
+def _title_nested(finding: Finding) -> str:
+    was = _count(finding, "connection")
+    return f"{was} asked for while one of that pool was held, in {finding.owner}"
+
+
+def _lead_nested(finding: Finding) -> str:
+    facts = finding.facts
+    limit, more = int(str(facts["limit"])), int(str(facts["depth"])) - 1
+    callers = -(-limit // more)
+    wait = facts.get("pool_timeout")
+    for_long = f" {wait} s" if wait else ""
+    take = f"1 such caller takes all {limit} and waits"
+    if callers > 1:
+        take = f"{callers} such callers at once take all {limit} and wait"
+    need = "N + 1" if more == 1 else f"{more} * N + 1"
+    return f"{take}{for_long} for one more, in vain; N callers need a pool of {need}."
+
+
+def _lead_undisposed(finding: Finding) -> str:
+    count = finding.facts["connections"]
+    connections = "1 connection stays" if count == 1 else f"{count} connections stay"
+    return f"{connections} open until the collector comes or the process ends."
+
+
+def _mend_undisposed(finding: Finding) -> str:
+    dispose = "await engine.dispose()" if _is_async(finding) else "engine.dispose()"
+    return f"`{dispose}` where it is torn down, on the loop that used it."
+
+
+def _lead_uncommitted(finding: Finding) -> str:
+    changes = finding.facts["changes"]
+    what = f"{changes}: none of it is" if changes else "What was written is not"
+    return f"{what} in the database: close() rolls back."
+
+
+def _mend_uncommitted(finding: Finding) -> str:
+    commit = "await session.commit()" if _is_async(finding) else "session.commit()"
+    return f"`{commit}` before it is closed; to drop changes on purpose, roll back."
+
+
 WORDINGS: dict[str, Wording] = {
     "SG101": Wording(
         title=lambda f: f"{_count(f, 'connection')} {_tell_when(f)}",
@@ -210,6 +259,20 @@ WORDINGS: dict[str, Wording] = {
             "`await engine.dispose()` before a loop ends, or use one loop for all that share it."
         ),
     ),
+    "SG104": Wording(
+        title=_title_nested,
+        consequence=_lead_nested,
+        fix=lambda f: (
+            "use the connection or session that is held, or end it before the next is taken."
+        ),
+    ),
+    "SG106": Wording(
+        title=lambda f: (
+            f"{_count(f, 'engine')} left with open connections after {tell_owner(f.owner)}"
+        ),
+        consequence=_lead_undisposed,
+        fix=_mend_undisposed,
+    ),
     "SG201": Wording(
         title=_title_unclosed,
         consequence=lambda f: (
@@ -221,6 +284,13 @@ WORDINGS: dict[str, Wording] = {
         title=_title_used_again,
         consequence=_lead_used_again,
         fix=lambda f: "move these lines into the block, or open a new session for them.",
+    ),
+    "SG205": Wording(
+        title=lambda f: (
+            f"{_count(f, str(f.facts['holder']))} closed with uncommitted changes, in {f.owner}"
+        ),
+        consequence=_lead_uncommitted,
+        fix=_mend_uncommitted,
     ),
     **dict.fromkeys(
         ("SG301", "SG302"),

@@ -12,8 +12,11 @@ from pytest_sessionguard.rules import (
     masked_lazy_load,
     missing_greenlet,
     n_plus_one,
+    nested_checkout,
     session_used_after_close,
     unclosed_session,
+    uncommitted_changes,
+    undisposed_engine,
     unloaded_result,
 )
 from pytest_sessionguard.rules.base import Render, Rule, Verdict
@@ -28,8 +31,11 @@ RULES: tuple[Rule, ...] = (
     leaked_connection.RULE,
     connection_left_to_gc.RULE,
     connection_across_loops.RULE,
+    nested_checkout.RULE,
+    undisposed_engine.RULE,
     attached_result.RULE,
     unclosed_session.RULE,
+    uncommitted_changes.RULE,
     unloaded_result.RULE,
     detached_access.RULE,
     missing_greenlet.RULE,

@@ -31,6 +31,7 @@ class Watchers:
         describe: Says of a lease, in one line, where it was taken and by whom.
         explain: Says of a fault, in a few lines, what its exception does not tell.
         expecting: Classes of the blocks that expect an exception.
+        root: The folder of the project.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Watchers:
         describe: Callable[[Lease], str],
         explain: Callable[[Fault], list[str]],
         expecting: Iterable[type] = (),
+        *,
+        root: str = "",
     ) -> None:
         self._ledger = ledger
         self._shield = shield
@@ -48,8 +51,10 @@ class Watchers:
         self._expecting = expecting
         self._sessions: Any = None
         self._loads: Any = None
+        self._changes: Any = None
         self._installed: list[Watcher] = []
-        self._root: str | None = None
+        self._root = root
+        self._with_masks = False
 
     @property
     def are_installed(self) -> bool:
@@ -64,16 +69,13 @@ class Watchers:
         """
         if self._installed:
             self._shield.run(self._sessions.install_async)
+            self._shield.run(self._changes.install_async)
         elif at_once or "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
             self._shield.run(self._install_all)
 
-    def install_masks(self, root: str) -> None:
-        """Watch what a shared session hides, too.
-
-        Args:
-            root: The folder of the project.
-        """
-        self._root = root
+    def install_masks(self) -> None:
+        """Watch what a shared session hides, too."""
+        self._with_masks = True
         if self._installed:
             self._shield.run(self._install_masks)
 
@@ -81,7 +83,7 @@ class Watchers:
         from pytest_sessionguard.watch.masks import MaskWatch
 
         if not any(isinstance(watcher, MaskWatch) for watcher in self._installed):
-            masks = MaskWatch(self._ledger, self._shield, self._loads, self._root or "")
+            masks = MaskWatch(self._ledger, self._shield, self._loads, self._root)
             self._installed.append(masks)
             masks.install()
 
@@ -98,21 +100,34 @@ class Watchers:
             self._shield.run(self._installed.pop().remove)
 
     def _install_all(self) -> None:
+        from pytest_sessionguard.watch.changes import ChangeWatch
+        from pytest_sessionguard.watch.engines import EngineWatch
         from pytest_sessionguard.watch.expectations import ExpectationWatch
         from pytest_sessionguard.watch.faults import FaultWatch
         from pytest_sessionguard.watch.loads import LoadWatch
         from pytest_sessionguard.watch.pools import PoolWatch
         from pytest_sessionguard.watch.sessions import SessionWatch
 
-        pools = PoolWatch(self._ledger, self._shield, self._describe)
+        pools = PoolWatch(self._ledger, self._shield, self._describe, self._root)
         self._sessions = SessionWatch(self._ledger, self._shield)
         faults = FaultWatch(self._ledger, self._shield, self._explain)
         self._loads = LoadWatch(self._ledger, self._shield, faults)
+        self._changes = ChangeWatch(self._ledger, self._shield, self._root)
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
-        for watcher in (pools, self._sessions, faults, self._loads, expectations):
+        engines = EngineWatch(self._ledger, self._shield)
+        watchers = (
+            engines,
+            pools,
+            self._sessions,
+            faults,
+            self._loads,
+            self._changes,
+            expectations,
+        )
+        for watcher in watchers:
             self._installed.append(watcher)
             self._shield.run(watcher.install)
         if isinstance(self._ledger, RecordingLedger):
             self._install_statements(self._ledger)
-        if self._root is not None:
+        if self._with_masks:
             self._install_masks()

@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, NullPool, create_engine, select, text
+from sqlalchemy import ForeignKey, NullPool, StaticPool, create_engine, select, text
 from sqlalchemy.exc import InterfaceError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import (
@@ -131,6 +131,8 @@ NAMES = {
     "select": select,
     "selectinload": selectinload,
     "text": text,
+    "create_engine": create_engine,
+    "StaticPool": StaticPool,
     "asyncio": asyncio,
     "InterfaceError": InterfaceError,
 }
@@ -191,6 +193,8 @@ def run(source: str, engine: Any, rule: Any) -> set[str]:
             for name in ("connections", "sessions"):
                 for thing in space.get(name, ()):
                     thing.close()
+            for engine in space.get("engines", ()):
+                engine.dispose()
         assert None is guard.shield.fault
         return {finding.rule for finding in findings}
     finally:

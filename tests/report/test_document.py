@@ -19,6 +19,7 @@ from pytest_sessionguard.report import document as module
 from pytest_sessionguard.report.document import DocumentError, check_document, make_document
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.wording import tell
+from pytest_sessionguard.survey import Holdout, PoolUse, Survey
 from pytest_sessionguard.tally import Tally
 
 
@@ -65,6 +66,25 @@ def test_document() -> None:
     assert finding == Finding.from_json(first)
     assert {"tests": 9, "engines": 1, "sessions": 12} == document["tally"]
     assert {"name", "version"} == set(document["tool"])
+
+
+def test_pools() -> None:
+    """The use of pools comes with what it leads to, in an order of its own."""
+    summary = Summary()
+    use = PoolUse("postgresql+asyncpg", "QueuePool", 5, 10, in_task=2, in_task_at="app/x.py:3 in f")
+    other = PoolUse("duckdb", "NullPool")
+    for survey in (Survey((use, other)), Survey((other, use))):
+        summary.survey = survey
+        document = make_document(summary, RUN, ROOT)
+        VALIDATOR.validate(document)
+        first, second = document["advice"]["pools"]
+        assert ("duckdb", None, None) == (first["engine"], first["limit"], first["safe_workers"])
+        assert ("postgresql+asyncpg", 15, 14) == (
+            second["engine"],
+            second["limit"],
+            second["safe_workers"],
+        )
+        assert second["text"].splitlines()[-1].startswith("  up to 14 workers cannot deadlock")
 
 
 def test_no_timeline() -> None:
@@ -135,10 +155,13 @@ def test_nothing_is_given_away(text: str, left: str) -> None:
     """No text holds a password, a value of a statement, or a folder of this machine."""
     summary = Summary()
     summary.add(pack([], Tally(), text))
-    summary.advice = {"engines": [{text: text}]}
+    summary.gone = [{text: text}]
+    summary.survey = Survey((PoolUse("e", "QueuePool", made=text),), (Holdout(text),))
     document = make_document(summary, RUN, ROOT)
     assert left == document["fault"]
-    assert {"engines": [{left: left}]} == document["advice"]
+    assert [{left: left}] == document["gone"]
+    assert left == document["advice"]["pools"][0]["made"]
+    assert left == document["advice"]["holdouts"][0]["engine"]
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ It knows no pytest: `pytest_sessionguard.plugin` tells it what begins and what e
 from __future__ import annotations
 
 import gc
-import time
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 
 from pytest_sessionguard.accounts import Account, Fault, Lease
+from pytest_sessionguard.accounts.threads import wait_for_threads
 from pytest_sessionguard.callsite import Trace, render
 from pytest_sessionguard.hints import explain_fault
 from pytest_sessionguard.ledger import Ledger
@@ -23,10 +23,6 @@ from pytest_sessionguard.survey import Survey
 from pytest_sessionguard.tally import Tally
 from pytest_sessionguard.verdicts import find_suspects, judge_account
 from pytest_sessionguard.watch import Watchers
-
-# How long leases of other threads that still run may take to end: a server thread answers its
-# client before it has closed its session.
-_GRACE = 0.5
 
 # What a failed test is told of: what it left open may be why; what it loaded is its own affair.
 _LEFT_OPEN = ("SG1", "SG2")
@@ -289,10 +285,7 @@ class Guard:
             # SQLAlchemy warns of connections that are collected; the finding says it better.
             warnings.simplefilter("ignore")
             gc.collect()
-        pause, deadline = 0.001, time.monotonic() + _GRACE
-        while self.ledger.threads_out(accounts) and time.monotonic() < deadline:
-            time.sleep(pause)
-            pause = min(pause * 2, 0.1)
+        wait_for_threads(accounts)
 
     def take_tally(self) -> Tally:
         """Count what was seen since the last call.

@@ -324,25 +324,6 @@ class Ledger:
         leases = [*(lease for lease in shared if lease.is_out), *list(self.out.values())]
         return list({id(lease): lease for lease in leases}.values())
 
-    def threads_out(self, accounts: list[Account]) -> bool:
-        """Tell whether another living thread still holds leases of these accounts.
-
-        Args:
-            accounts: The accounts that are due.
-
-        Returns:
-            Whether waiting for a moment can change what is open.
-        """
-        here = threading.get_ident()
-        alive: set[int | None] | None = None
-        for account in accounts:
-            for lease in account.open_leases():
-                if lease.thread != here:
-                    alive = alive or {thread.ident for thread in threading.enumerate()}
-                    if lease.thread in alive:
-                        return True
-        return False
-
     def _prune(self, record: Any) -> None:
         """Drop what ended of the leases that share a record."""
         still_out = []

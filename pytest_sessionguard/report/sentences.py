@@ -2,47 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from pytest_sessionguard.model import Finding, Owner
+from pytest_sessionguard.model import Finding
+from pytest_sessionguard.report.phrases import Wording, tell_owner
+from pytest_sessionguard.report.phrases import count_things as _count
+from pytest_sessionguard.report.phrases import is_async as _is_async
+from pytest_sessionguard.report.pool_sentences import POOL_WORDINGS
 from pytest_sessionguard.rules.mends import name_mend
-
-
-@dataclass(frozen=True)
-class Wording:
-    """The three sentences of a rule.
-
-    Attributes:
-        title: What happened.
-        consequence: What it leads to.
-        fix: How to mend it.
-    """
-
-    title: Callable[[Finding], str]
-    consequence: Callable[[Finding], str]
-    fix: Callable[[Finding], str]
-
-
-def tell_owner(owner: Owner) -> str:
-    """Write who opened a thing, at the end of a sentence that says when it was due.
-
-    Args:
-        owner: The owner.
-
-    Returns:
-        "test_a" or "the module-scoped fixture `db` was torn down".
-    """
-    return f"{owner} was torn down" if owner.kind == "fixture" else str(owner)
-
-
-def _is_async(finding: Finding) -> bool:
-    return str(finding.facts.get("holder")).startswith(("Async", "async"))
-
-
-def _count(finding: Finding, noun: str) -> str:
-    count = finding.facts["count"]
-    return f"1 {noun} was" if count == 1 else f"{count} {noun}s were"
 
 
 def _lead_to_dry_pool(finding: Finding) -> str:
@@ -236,64 +201,8 @@ def _mend_fault(finding: Finding) -> str:
     return "await what talks to the database, or hand it to `session.run_sync(...)`."
 
 
-def _title_nested(finding: Finding) -> str:
-    was = _count(finding, "connection")
-    return f"{was} asked for while one of that pool was held, in {finding.owner}"
-
-
-def _lead_nested(finding: Finding) -> str:
-    facts = finding.facts
-    limit, more = int(str(facts["limit"])), int(str(facts["depth"])) - 1
-    callers = -(-limit // more)
-    wait = facts.get("pool_timeout")
-    for_long = f" {wait} s" if wait else ""
-    take = f"1 such caller takes all {limit} and waits"
-    if callers > 1:
-        take = f"{callers} such callers at once take all {limit} and wait"
-    need = "N + 1" if more == 1 else f"{more} * N + 1"
-    return f"{take}{for_long} for one more, in vain; N callers need a pool of {need}."
-
-
-def _lead_server(finding: Finding) -> str:
-    facts, locks = finding.facts, finding.facts["locks"]
-    held = "" if not locks else f" with {locks} advisory {'lock' if locks == 1 else 'locks'}"
-    fate = {
-        "cancelled": "Its query was cancelled and its pool gave it up",
-        "invalidated": "Its pool gave it up",
-        "detached": "It was detached from its pool",
-    }[str(facts["how"])]
-    return f"{fate}; its backend is {facts['state']}{held}, and nobody ends it."
-
-
-def _mend_server(finding: Finding) -> str:
-    if finding.facts["how"] == "detached":
-        return "close a detached connection in `finally`."
-    return "await a cancelled task, and do not cancel it again while it closes its connection."
-
-
-def _lead_undisposed(finding: Finding) -> str:
-    count = finding.facts["connections"]
-    connections = "1 connection stays" if count == 1 else f"{count} connections stay"
-    return f"{connections} open until the collector comes or the process ends."
-
-
-def _mend_undisposed(finding: Finding) -> str:
-    dispose = "await engine.dispose()" if _is_async(finding) else "engine.dispose()"
-    return f"`{dispose}` where it is torn down, on the loop that used it."
-
-
-def _lead_uncommitted(finding: Finding) -> str:
-    changes = finding.facts["changes"]
-    what = f"{changes}: none of it is" if changes else "What was written is not"
-    return f"{what} in the database: close() rolls back."
-
-
-def _mend_uncommitted(finding: Finding) -> str:
-    commit = "await session.commit()" if _is_async(finding) else "session.commit()"
-    return f"`{commit}` before it is closed; to drop changes on purpose, roll back."
-
-
 WORDINGS: dict[str, Wording] = {
+    **POOL_WORDINGS,
     "SG101": Wording(
         title=lambda f: f"{_count(f, 'connection')} {_tell_when(f)}",
         consequence=_lead_to_dry_pool,
@@ -317,27 +226,6 @@ WORDINGS: dict[str, Wording] = {
             "`await engine.dispose()` before a loop ends, or use one loop for all that share it."
         ),
     ),
-    "SG104": Wording(
-        title=_title_nested,
-        consequence=_lead_nested,
-        fix=lambda f: (
-            "use the connection or session that is held, or end it before the next is taken."
-        ),
-    ),
-    "SG105": Wording(
-        title=lambda f: (
-            f"{_count(f, 'transaction')} left open on the server after {tell_owner(f.owner)}"
-        ),
-        consequence=_lead_server,
-        fix=_mend_server,
-    ),
-    "SG106": Wording(
-        title=lambda f: (
-            f"{_count(f, 'engine')} left with open connections after {tell_owner(f.owner)}"
-        ),
-        consequence=_lead_undisposed,
-        fix=_mend_undisposed,
-    ),
     "SG201": Wording(
         title=_title_unclosed,
         consequence=_lead_unclosed,
@@ -352,13 +240,6 @@ WORDINGS: dict[str, Wording] = {
         title=lambda f: f"{_count(f, str(f.facts['holder']))} {_tell_handed(f)}",
         consequence=_lead_handed,
         fix=_mend_handed,
-    ),
-    "SG205": Wording(
-        title=lambda f: (
-            f"{_count(f, str(f.facts['holder']))} closed with uncommitted changes, in {f.owner}"
-        ),
-        consequence=_lead_uncommitted,
-        fix=_mend_uncommitted,
     ),
     **dict.fromkeys(
         ("SG301", "SG302"),

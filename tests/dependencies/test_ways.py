@@ -105,6 +105,19 @@ def test_connection_of_its_own(engine: Any, check: Any) -> None:
     assert "dependency() does not return its connection at its normal end" in str(info.value)
 
 
+def test_lost_connection(engine: Any, check: Any) -> None:
+    """One that it drops comes back by luck only, and counts as not returned."""
+
+    def dependency() -> Any:
+        with Session(engine) as session:
+            yield session
+        engine.connect().scalar(text("SELECT 1"))
+
+    with pytest.raises(DependencyError) as info:
+        check(dependency)
+    assert {"END": ("", 1, False, "")} == told(info.value)
+
+
 @pytest.mark.parametrize("error", (Exception, BaseException))
 def test_swallows(error: type[BaseException], engine: Any, check: Any) -> None:
     """What is thrown in and does not come out again is an error with FastAPI."""

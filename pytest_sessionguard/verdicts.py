@@ -29,16 +29,18 @@ def judge_account(
     for rule in rules:
         set_severity = account.severities.get(rule.code)
         severity = set_severity or rule.severity
+        is_hushed = set_severity is Severity.OFF
         if severity is Severity.OFF and not rule.covers:
-            if rule.code in account.severities and rule.judge(account, _render_nothing):
+            if is_hushed and rule.judge(account, _render_nothing):
                 account.hushed.add(rule.code)
             continue
         shown = _render_nothing if severity is Severity.OFF else render
         for verdict in rule.judge(account, shown):
             for thing in verdict.things:
                 thing.told = True
-            if severity is Severity.OFF:
+            if is_hushed:
                 account.hushed.add(rule.code)
+            if severity is Severity.OFF:
                 continue
             findings.append(
                 Finding(

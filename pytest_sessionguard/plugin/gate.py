@@ -72,14 +72,16 @@ class Gate:
         Args:
             node: A collected test.
         """
+        chain = node.listchain()
         for carrier, marker in node.iter_markers_with_node("sessionguard"):
             codes = _read_ignored(marker)
             if codes and not self._is_decided(codes):
                 what = "off=True" if marker.kwargs.get("off") else f"ignore={_show(marker)}"
                 place = strip_nodeid(carrier.nodeid)
                 suppression = Suppression(Kind.MARKER, what, place)
-                for nodeid in (node.nodeid, carrier.nodeid):
-                    self._markers.setdefault(nodeid, {})[suppression] = codes
+                # A fixture belongs to a node between, and the marker holds for it too.
+                for one in chain[chain.index(carrier) :]:
+                    self._markers.setdefault(one.nodeid, {})[suppression] = codes
                 self._record.known.add(suppression)
 
     def enter_hushed(self, guard: Guard) -> None:

@@ -68,7 +68,7 @@ class RunHooks:
                     is not Severity.OFF
                 ):
                     self._guard.watch_masks()
-                self._gate.enter_markers(item)
+                self._guard.shield.run(partial(self._gate.enter_markers, item))
             except SettingsError as error:
                 refuse(self._config, items, f"{item.nodeid}: {error}")
                 break

@@ -27,6 +27,7 @@ class SummaryHooks:
         self._summary = summary
         self._refused = ""
         self._unwritten = ""
+        self._fault = ""
         summary.extent.add({"narrowed": find_narrowing(config)})
 
     def pytest_report_header(self) -> str | None:
@@ -59,7 +60,17 @@ class SummaryHooks:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Weigh the findings, and fail a run whose only errors belong to no test."""
         value = yield
-        self._unwritten = "" if self._refused else self._acceptance.settle(self._summary)
+        try:
+            self._weigh(session)
+        except Exception as error:
+            self._fault = f"sessionguard failed inside at the end of the run: {error!r}"
+        if self._refused or self._unwritten:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        return value
+
+    def _weigh(self, session: pytest.Session) -> None:
+        if not self._refused:
+            self._unwritten = self._acceptance.settle(self._summary)
         self._summary.find_unused()
         untold = any(
             finding.severity is Severity.ERROR and not finding.told_at
@@ -68,14 +79,13 @@ class SummaryHooks:
         )
         if untold and self._settings.mode.fails and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self._refused or self._unwritten:
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        return value
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the findings that fail nothing, and the line that closes the run."""
         for problem in filter(None, (self._refused, self._unwritten)):
             terminalreporter.write_line(f"ERROR: {problem}", red=True)
+        if self._fault:
+            terminalreporter.write_line(self._fault, yellow=True)
         if self._settings.mode is Mode.OFF or not self._is_concerned():
             return
         told = {Severity.ERROR.value} if self._settings.mode.fails else set()

@@ -8,7 +8,6 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from pytest_sessionguard.rules.names import UnknownRuleError, find_rules
 
@@ -61,7 +60,6 @@ class Source:
         return [one for one in self.comments if first <= one.line <= last and rule in one.rules]
 
 
-@lru_cache(maxsize=512)
 def read_source(path: str) -> Source:
     """Read the comments of a file.
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from pytest_sessionguard.model import Finding, Frame
-from pytest_sessionguard.suppressions.comments import Comment, read_source
+from pytest_sessionguard.suppressions.comments import Comment, Source, read_source
 from pytest_sessionguard.suppressions.paths import fits
 from pytest_sessionguard.suppressions.record import Kind, Record, Suppression
 
@@ -27,6 +27,7 @@ class Sieve:
         self._root = root
         self._patterns = {one: Suppression(Kind.PATH, one, source) for one in patterns}
         self._record = record
+        self._sources: dict[str, Source] = {}
         record.known.update(self._patterns.values())
 
     def sift(self, findings: list[Finding]) -> list[Finding]:
@@ -85,15 +86,20 @@ class Sieve:
                 normal.split("/")
             ):
                 path = normal[len(prefix) :]
-                for comment in read_source(file).comments:
+                for comment in self._read(file).comments:
                     self._enter(path, comment)
 
     def _find_comments(self, frame: Frame, rule: str) -> list[Suppression]:
-        source = read_source(os.path.join(self._root, frame.path))
+        source = self._read(os.path.join(self._root, frame.path))
         for comment in source.comments:
             if comment.problem:
                 self._enter(frame.path, comment)
         return [self._enter(frame.path, one) for one in source.find(frame.line, rule)]
+
+    def _read(self, path: str) -> Source:
+        if path not in self._sources:
+            self._sources[path] = read_source(path)
+        return self._sources[path]
 
     def _enter(self, path: str, comment: Comment) -> Suppression:
         where = f"{path}:{comment.line}"

@@ -158,8 +158,11 @@ PATH = "/project/example.py"
 OF_TESTS = {"SG403": "/project/test_example.py"}
 
 
-def run(source: str, engine: Any, rule: Any) -> set[str]:
-    """Run the first function of a block as a test of its own; return the rules that it breaks."""
+def run(source: str, engine: Any, rule: Any, severity: Severity = Severity.ERROR) -> set[str]:
+    """Run the first function of a block as a test of its own; return the rules that it breaks.
+
+    Of a rule that is off, return it where it would have told something.
+    """
     module = ModuleType("example_services")
     space: dict[str, Any] = vars(module)
     space.update(NAMES, count_users=count_users)
@@ -170,8 +173,8 @@ def run(source: str, engine: Any, rule: Any) -> set[str]:
     services = Services(Boundary(guard))
     sys.modules[module.__name__] = module
     try:
-        guard.start_test(Owner("test", "test_example"), {rule.code: Severity.ERROR})
-        if rule.code in OF_TESTS:
+        guard.start_test(Owner("test", "test_example"), {rule.code: severity})
+        if rule.code in OF_TESTS and severity is not Severity.OFF:
             guard.watch_masks()
         exec(compile(source, path, "exec"), space)
         functions = [
@@ -196,6 +199,9 @@ def run(source: str, engine: Any, rule: Any) -> set[str]:
             for engine in space.get("engines", ()):
                 engine.dispose()
         assert None is guard.shield.fault
+        if severity is Severity.OFF:
+            assert rule.code not in {finding.rule for finding in findings}
+            return {code for _, code in guard.hushed}
         return {finding.rule for finding in findings}
     finally:
         services.stop()
@@ -263,6 +269,19 @@ def test_example(rule: Any, engine: Any) -> None:
 def test_use_instead(rule: Any, engine: Any) -> None:
     """What to use instead breaks no rule."""
     assert set() == run(blocks_of(rule)[1], engine, rule)
+
+
+@pytest.mark.parametrize("rule", SYNC, ids=rule_id)
+def test_example_where_it_is_off(rule: Any, engine: Any) -> None:
+    """A rule that is off notes that it is needed, or says that it cannot."""
+    told = {rule.code} if rule.seen_off else set()
+    assert told == run(blocks_of(rule)[0], engine, rule, Severity.OFF)
+
+
+@pytest.mark.parametrize("rule", SYNC, ids=rule_id)
+def test_use_instead_where_it_is_off(rule: Any, engine: Any) -> None:
+    """Where nothing is wrong, nothing has to be ignored."""
+    assert set() == run(blocks_of(rule)[1], engine, rule, Severity.OFF)
 
 
 @pytest.mark.parametrize("rule", ON_AIOSQLITE, ids=rule_id)

@@ -8,7 +8,7 @@ import json
 import os
 
 import pytest
-from harness import APP, Project, Run
+from harness import APP, ASYNC_APP, Project, Run
 
 FILE = "sessionguard-baseline.jsonl"
 BASELINE = f"--sessionguard-baseline={FILE}"
@@ -182,6 +182,55 @@ def test_new_fault_in_an_accepted_file(project):
     suite.write("app.py", (suite.path / "app.py").read_text() + more)
     suite.write("test_y.py", "from app import leak_more\ndef test_more():\n    leak_more()\n")
     assert failed(suite.run(BASELINE)) == {"test_more"}
+
+
+ASYNC_TESTS = """
+    import pytest
+    from app import fine, forget, leak, use_after
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("work", [leak, forget, use_after, fine])
+    async def test_old(work):
+        await work()
+"""
+ASYNC_NEW = """
+    import pytest
+    from app import AsyncSession, engine, kept, text
+
+    async def work():
+        session = AsyncSession(engine)
+        kept.append(session)
+        return await session.scalar(text("SELECT 1"))
+
+    @pytest.mark.asyncio
+    async def test_new():
+        await work()
+"""
+
+
+def check_async(suite: Project, **how: bool) -> None:
+    assert suite.run(BASELINE, UPDATE, **how).exit == 0
+    assert [entry["function"] for entry in read(suite)] == ["leak", "forget", "use_after"]
+    assert suite.run(BASELINE, **how).closing.endswith(", no new findings, 3 accepted")
+    suite.write("test_new.py", ASYNC_NEW)
+    run = suite.run(BASELINE, **how)
+    assert (run.exit, failed(run)) == (1, {"test_new"})
+    assert run.closing.endswith(", 1 SG101 leaked-connection, 3 accepted")
+
+
+def test_async(project):
+    """In async code old faults are accepted and a new one fails, all the same."""
+    pytest.importorskip("aiosqlite")
+    check_async(project({"app.py": ASYNC_APP, "test_x.py": ASYNC_TESTS}))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_postgres(project, sessionguard_postgres, driver):
+    """And so it is on a Postgres."""
+    url = sessionguard_postgres.url_for(driver).render_as_string(hide_password=False)
+    app = ASYNC_APP.replace("sqlite+aiosqlite:///app.db", url)
+    check_async(project({"app.py": app, "test_x.py": ASYNC_TESTS}), subprocess=True)
 
 
 def test_an_accepted_warning(project):
@@ -542,6 +591,23 @@ def test_a_file_that_cannot_be_written(project):
     run = suite.run(BASELINE, UPDATE, sabotage=sabotage)
     assert run.exit == 4
     assert f"ERROR: sessionguard_baseline: {FILE} cannot be written: No space left" in run.text
+
+
+def test_fault_at_the_end(project):
+    """A fault of the gate's own at the end of the run changes no result, and is told."""
+    suite = project(LEAKS)
+    suite.run(BASELINE, UPDATE)
+
+    def sabotage(patch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise RuntimeError("boom")
+
+        patch.setattr("pytest_sessionguard.plugin.acceptance.Acceptance.settle", fail)
+
+    run = suite.run(BASELINE, sabotage=sabotage)
+    assert (run.exit, failed(run)) == (0, set())
+    assert "sessionguard failed inside at the end of the run: RuntimeError('boom')" in run.text
+    assert "INTERNALERROR" not in run.text
 
 
 def test_without_the_cache(project):

@@ -218,20 +218,22 @@ def test_markers(project, workers):
     assert sorted(unused(run)) == NEEDLESS
 
 
-def test_marker_for_a_fixture(project):
-    """A module's marker that keeps a fixture silent is needed."""
-    tests = """
+@pytest.mark.parametrize("scope", ["module", "class", "function"])
+def test_marker_for_a_fixture(project, scope):
+    """A module's marker that keeps a fixture silent is needed, whatever its scope."""
+    tests = f"""
         import pytest
         from app import leak
 
         pytestmark = pytest.mark.sessionguard(ignore="SG101", reason="the fixture keeps it")
 
-        @pytest.fixture(scope="module")
+        @pytest.fixture(scope="{scope}")
         def row():
             yield leak()
 
-        def test_row(row):
-            pass
+        class TestRow:
+            def test_row(self, row):
+                pass
     """
     run = project({"app.py": APP, "test_x.py": tests}).run()
     assert run.is_clean()

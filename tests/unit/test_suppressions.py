@@ -40,7 +40,6 @@ def test_forms(tmp_path: Path, comment: str, rules: set[str] | None) -> None:
     """Codes, names and groups, several by commas, beside the comments of others."""
     file = tmp_path / "m.py"
     file.write_text(f"x = 1  {comment}\n")
-    read_source.cache_clear()
     (found,) = read_source(str(file)).comments
     assert (found.rules if rules else found.problem) == (
         rules or "'Ignore[sg101] why' is not of the form `# sessionguard: ignore[SG101] reason`"
@@ -63,7 +62,6 @@ def test_malformed(tmp_path: Path, comment: str, problem: str) -> None:
     """What cannot be meant suppresses nothing, and says what is wrong."""
     file = tmp_path / "m.py"
     file.write_text(f"x = 1  {comment}\n")
-    read_source.cache_clear()
     (found,) = read_source(str(file)).comments
     assert problem in found.problem
     assert frozenset() == found.rules

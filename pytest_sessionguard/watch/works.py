@@ -35,7 +35,8 @@ class TaskWork:
 
     def does(self, runner: Any) -> bool:
         """Tell whether it is this task."""
-        return isinstance(runner, weakref.ref) and runner() is self._task()
+        task = self._task()
+        return task is not None and isinstance(runner, weakref.ref) and runner() is task
 
     def await_end(self) -> None:
         """Note whether it is cancelled, now or in the end."""
@@ -132,10 +133,16 @@ class AbandonedWork(CallWork):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self._function = function
+        self._has_begun = False
+
+    def give_up(self) -> None:
+        """Learn that nobody waits for it any more; what has not begun by then never does."""
+        self.is_ended = self.is_ended or not self._has_begun
 
     def __call__(self, *args: Any) -> Any:
         """Call the function."""
         __tracebackhide__ = True
+        self._has_begun = True
         try:
             return self._function(*args)
         finally:

@@ -214,6 +214,23 @@ async def test_threads_that_are_waited_for(engine: Any) -> None:
     sync_engine.dispose()
 
 
+def test_thread_that_tells_its_end(engine: Any, found: Any) -> None:
+    """A thread whose last act is to tell that it is done, and which then ends."""
+    for _ in range(30):
+        done = threading.Event()
+
+        def work(session: Any, done: Any = done) -> None:
+            session.scalar(ONE)
+            done.set()
+
+        with Session(engine) as session:
+            thread = threading.Thread(target=work, args=(session,))
+            thread.start()
+            done.wait(10)
+        thread.join()
+    assert [] == found()
+
+
 @silent
 async def test_dependency(engine: Any) -> None:
     """A session that a generator lends to the caller's tasks."""

@@ -23,7 +23,7 @@ class Work:
 
     def __init__(self, runner: Any = None) -> None:
         self.was_cancelled = False
-        self.over = self.here = False
+        self.over = self.here = self.is_ending = False
         self.runner = runner
         self.awaited = 0
 
@@ -35,6 +35,9 @@ class Work:
 
     def does(self, runner: Any) -> bool:
         return self.runner is not None and runner == self.runner
+
+    def settle(self) -> None:
+        self.over = self.over or self.is_ending
 
     def await_end(self) -> None:
         self.awaited += 1
@@ -107,6 +110,13 @@ def test_work_that_outlives_its_session(desk: Desk, judge: Any) -> None:
 def test_work_that_ends_before(desk: Desk) -> None:
     """Work that has ended when the session is closed is none."""
     desk.hand().work.over = True  # type: ignore[attr-defined]
+    desk.close()
+    assert [] == desk.faults
+
+
+def test_work_that_is_about_to_end(desk: Desk) -> None:
+    """Work that has told its end, and comes to it in a moment, is none."""
+    desk.hand().work.is_ending = True  # type: ignore[attr-defined]
     desk.close()
     assert [] == desk.faults
 

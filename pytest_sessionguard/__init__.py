@@ -10,6 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_sessionguard.assertions.dependencies import (
+        DependencyError,
+        assert_dependency_closes,
+    )
     from pytest_sessionguard.assertions.leaks import (
         LeakCheck,
         LeakedConnectionError,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttachedResultError",
     "BoundaryError",
+    "DependencyError",
     "LazyLoadError",
     "LeakCheck",
     "LeakedConnectionError",
@@ -41,6 +46,7 @@ __all__ = [
     "SessionGuard",
     "SessionGuardWarning",
     "UnloadedResultError",
+    "assert_dependency_closes",
     "assert_detached",
     "assert_loaded",
     "assert_no_lazy_load",
@@ -50,6 +56,7 @@ __all__ = [
 _HOMES = {
     "AttachedResultError": "assertions.results",
     "BoundaryError": "handle",
+    "DependencyError": "assertions.dependencies",
     "LazyLoadError": "assertions.loads",
     "LeakCheck": "assertions.leaks",
     "LeakedConnectionError": "assertions.leaks",
@@ -58,6 +65,7 @@ _HOMES = {
     "SessionGuard": "handle",
     "SessionGuardWarning": "plugin",
     "UnloadedResultError": "assertions.results",
+    "assert_dependency_closes": "assertions.dependencies",
     "assert_detached": "assertions.results",
     "assert_loaded": "assertions.results",
     "assert_no_lazy_load": "assertions.loads",

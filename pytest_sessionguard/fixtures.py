@@ -82,7 +82,10 @@ def sessionguard_engine(
     """
     from sqlalchemy import create_engine
 
+    from pytest_sessionguard.watch.private import tighten
+
     engine = create_engine(sessionguard_postgres.url_for("psycopg"), **_tighten(request))
+    tighten(engine)
     yield engine
     engine.dispose()
 
@@ -179,7 +182,11 @@ def _attach(config: pytest.Config, folder: Path, worker: dict[str, Any]) -> Post
 def _create_async_engine(request: pytest.FixtureRequest, postgres: Postgres) -> AsyncEngine:
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    return create_async_engine(postgres.url_for("asyncpg"), **_tighten(request))
+    from pytest_sessionguard.watch.private import tighten
+
+    engine = create_async_engine(postgres.url_for("asyncpg"), **_tighten(request))
+    tighten(engine)
+    return engine
 
 
 def _tighten(request: pytest.FixtureRequest) -> dict[str, int]:

@@ -6,25 +6,23 @@ It knows no pytest: `pytest_sessionguard.plugin` tells it what begins and what e
 from __future__ import annotations
 
 import gc
-import time
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 
 from pytest_sessionguard.accounts import Account, Fault, Lease
+from pytest_sessionguard.accounts.threads import wait_for_threads
 from pytest_sessionguard.callsite import Trace, render
+from pytest_sessionguard.hints import explain_fault
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.model import CallSite, Finding, Owner, Severity
 from pytest_sessionguard.rules import RULES, Rule
-from pytest_sessionguard.rules.mends import name_mend, name_state
 from pytest_sessionguard.shield import Shield, shielded
+from pytest_sessionguard.stocktaking import take_stock
+from pytest_sessionguard.survey import Survey
 from pytest_sessionguard.tally import Tally
-from pytest_sessionguard.verdicts import judge_account
+from pytest_sessionguard.verdicts import find_suspects, judge_account
 from pytest_sessionguard.watch import Watchers
-
-# How long leases of other threads that still run may take to end: a server thread answers its
-# client before it has closed its session.
-_GRACE = 0.5
 
 # What a failed test is told of: what it left open may be why; what it loaded is its own affair.
 _LEFT_OPEN = ("SG1", "SG2")
@@ -53,7 +51,9 @@ class Guard:
         self.shield = Shield()
         self._root = root
         self._rules = rules
-        self._watchers = Watchers(self.ledger, self.shield, self.describe, self.explain, expecting)
+        self._watchers = Watchers(
+            self.ledger, self.shield, self.describe, self.explain, expecting, root=root
+        )
         self._test: Account | None = None
         self._fixtures: dict[Hashable, Account] = {}
         self._before: dict[Hashable, Account] = {}
@@ -103,7 +103,7 @@ class Guard:
 
     def watch_masks(self) -> None:
         """Watch also what only SG403 asks for, which costs something at each reading."""
-        self._watchers.install_masks(self._root)
+        self._watchers.install_masks()
 
     @shielded
     def start_test(self, owner: Owner, severities: Mapping[str, Severity]) -> None:
@@ -219,6 +219,7 @@ class Guard:
     def _judge_due(self, accounts: list[Account], nodeid: str) -> list[Finding]:
         """Judge accounts once what can still end by itself has ended."""
         self.settle(accounts)
+        self._watchers.ask_servers(partial(find_suspects, accounts))
         return self._judge(accounts, nodeid)
 
     def _judge(
@@ -275,16 +276,16 @@ class Guard:
         Args:
             accounts: The accounts that are about to be judged.
         """
-        if not any(account.open_leases() for account in accounts):
+        open_leases = [lease for account in accounts for lease in account.open_leases()]
+        if not open_leases:
             return
+        for lease in open_leases:
+            lease.look_for_task()
         with warnings.catch_warnings():
             # SQLAlchemy warns of connections that are collected; the finding says it better.
             warnings.simplefilter("ignore")
             gc.collect()
-        pause, deadline = 0.001, time.monotonic() + _GRACE
-        while self.ledger.threads_out(accounts) and time.monotonic() < deadline:
-            time.sleep(pause)
-            pause = min(pause * 2, 0.1)
+        wait_for_threads(accounts)
 
     def take_tally(self) -> Tally:
         """Count what was seen since the last call.
@@ -295,6 +296,15 @@ class Guard:
         now = Tally(self._judged, self.ledger.engines, self.ledger.sessions)
         since, self._told = now - self._told, now
         return since
+
+    def take_stock(self) -> Survey:
+        """Survey the process once its tests are over; nothing after a fault."""
+        try:
+            trouble = self._watchers.trouble
+            return take_stock(self.ledger, self.render, trouble) if self.is_watching else Survey()
+        except Exception as error:
+            self.shield.report(error)
+            return Survey()
 
     def describe(self, lease: Lease) -> str:
         """Say in one line where a lease was taken and by whom.
@@ -308,24 +318,8 @@ class Guard:
         return f"  - taken at {self.render(lease.trace)}, by {lease.account.owner}"
 
     def explain(self, fault: Fault) -> list[str]:
-        """Say what the exception of a fault does not tell.
-
-        Args:
-            fault: What is known of it.
-
-        Returns:
-            A few lines.
-        """
-        lines = [f"sessionguard: {fault.attribute} {name_state(fault.kind)}"]
-        if fault.origin is not None:
-            lines.append(f"  - its object was loaded at {self.render(fault.origin)}")
-        session = fault.session
-        if session is not None and session.opened is not None:
-            line = f"  - by the {session.kind} opened at {self.render(session.opened)}"
-            closed = f", closed at {self.render(session.ended)}" if session.ended else ""
-            lines.append(line + closed)
-        lines.append(f"  - to mend it, {name_mend(fault.attribute, fault.kind)}")
-        return lines
+        """Say what the exception of a fault does not tell."""
+        return explain_fault(fault, self.render)
 
     def render(self, trace: Trace | None) -> CallSite:
         """Turn a trace into a call site.

@@ -16,11 +16,14 @@ from pytest_sessionguard.accounts import (
     Access,
     Account,
     Crossing,
+    EngineRecord,
     Fault,
     Lease,
     Load,
+    PoolFacts,
     Scope,
     SessionRecord,
+    Use,
 )
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner
@@ -40,6 +43,8 @@ class Ledger:
         refusals: Who lets no attribute load at the moment; each makes the exception of its refusal.
         engines: How many engines were seen.
         sessions: How many sessions were seen.
+        uses: The peaks of pools, by their kinds and places.
+        made: The engines that live.
     """
 
     def __init__(self) -> None:
@@ -56,6 +61,8 @@ class Ledger:
         self._shared: weakref.WeakKeyDictionary[Any, list[Lease]] = weakref.WeakKeyDictionary()
         self._shares = False
         self._dialects: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.uses: dict[Any, Use] = {}
+        self.made: weakref.WeakSet[EngineRecord] = weakref.WeakSet()
 
     def begin(self, account: Account) -> Account:
         """Make the account of an owner whose time begins the one that new things go to."""
@@ -74,6 +81,21 @@ class Ledger:
         if dialect not in self._dialects:
             self._dialects.add(dialect)
             self.engines += 1
+
+    def find_use(self, pool: PoolFacts, made: Trace | None) -> Use:
+        """Find where the peaks of a pool are kept: with those of its like.
+
+        Args:
+            pool: What is known of it.
+            made: Where its engine was made.
+
+        Returns:
+            What all pools of its kind share that were made at the same place.
+        """
+        use = pool.use
+        key = (use.engine, use.kind, use.size, use.overflow, made and made.places())
+        use.made = made
+        return self.uses.setdefault(key, use)
 
     def open_lease(self, record: Any, lease: Lease) -> None:
         """Enter a checkout.
@@ -282,6 +304,8 @@ class Ledger:
         record.ended = trace
         record.in_block = in_block
         record.reopened = None
+        if record.detached is None:
+            record.detached = (trace, in_block)
 
     def reenter_session(self, record: SessionRecord) -> None:
         """Enter that a closed session begins a ``with`` block of its own again, which is fine.
@@ -299,25 +323,6 @@ class Ledger:
         shared = [lease for r in records if r is not None for lease in self._shared.get(r, ())]
         leases = [*(lease for lease in shared if lease.is_out), *list(self.out.values())]
         return list({id(lease): lease for lease in leases}.values())
-
-    def threads_out(self, accounts: list[Account]) -> bool:
-        """Tell whether another living thread still holds leases of these accounts.
-
-        Args:
-            accounts: The accounts that are due.
-
-        Returns:
-            Whether waiting for a moment can change what is open.
-        """
-        here = threading.get_ident()
-        alive: set[int | None] | None = None
-        for account in accounts:
-            for lease in account.open_leases():
-                if lease.thread != here:
-                    alive = alive or {thread.ident for thread in threading.enumerate()}
-                    if lease.thread in alive:
-                        return True
-        return False
 
     def _prune(self, record: Any) -> None:
         """Drop what ended of the leases that share a record."""

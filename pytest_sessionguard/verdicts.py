@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_sessionguard.accounts import Account
+from pytest_sessionguard.accounts import Account, Suspect, Unmade
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import CallSite, Finding, Place, Severity
-from pytest_sessionguard.rules import Render, Rule, lazy_load
+from pytest_sessionguard.rules import (
+    Render,
+    Rule,
+    lazy_load,
+    open_server_transaction,
+    unclosed_session,
+)
 
 
 def judge_account(
@@ -27,8 +33,9 @@ def judge_account(
     """
     findings = []
     for rule in rules:
-        severity = account.severities.get(rule.code, rule.severity)
-        is_hushed = severity is Severity.OFF and rule.code in account.severities
+        set_severity = account.severities.get(rule.code)
+        severity = set_severity or rule.severity
+        is_hushed = set_severity is Severity.OFF
         if severity is Severity.OFF and not rule.covers:
             if is_hushed and rule.judge(account, _render_nothing):
                 account.hushed.add(rule.code)
@@ -45,7 +52,7 @@ def judge_account(
                 Finding(
                     rule=rule.code,
                     name=rule.name,
-                    severity=severity,
+                    severity=set_severity or verdict.severity or rule.severity,
                     owner=account.owner,
                     places=verdict.places,
                     facts=verdict.facts,
@@ -53,14 +60,40 @@ def judge_account(
                 )
             )
     return findings + [
-        _tell_unentered(account, trace, render, nodeid) for trace in account.unentered.values()
+        _tell_unmade(account, unmade, render, nodeid) for unmade in account.unmade.values()
     ]
 
 
-def _tell_unentered(account: Account, trace: Trace, render: Render, nodeid: str) -> Finding:
+def find_suspects(accounts: Iterable[Account]) -> list[Suspect]:
+    """Find the connections about which a server is to be asked.
+
+    Args:
+        accounts: Accounts that are about to be judged.
+
+    Returns:
+        Those of accounts in which the answer would be told.
+    """
+    rule = open_server_transaction.RULE
+    return [
+        suspect
+        for account in accounts
+        if account.severities.get(rule.code, rule.severity) is not Severity.OFF
+        for suspect in account.suspects
+        if not (suspect.told or suspect.lease.told)
+    ]
+
+
+# Under whose name it is told that an assertion never took place.
+_RULES = {
+    "assert_no_lazy_load": lazy_load.RULE,
+    "assert_dependency_closes": unclosed_session.RULE,
+}
+
+
+def _tell_unmade(account: Account, unmade: Unmade, render: Render, nodeid: str) -> Finding:
     """Tell of a check that never took place; no setting makes that right."""
-    rule = lazy_load.RULE
-    place = Place("called at", render(trace))
+    rule = _RULES[unmade.assertion]
+    place = Place("called at", render(unmade.trace))
     facts = {"entered": False, "asserted": True}
     return Finding(rule.code, rule.name, Severity.ERROR, account.owner, (place,), facts, nodeid)
 

@@ -92,16 +92,11 @@ def make_rules_page(rules: list[Rule]) -> str:
 
 
 def make_options_page() -> str:
-    """Write the table of all options.
+    """Write what each option does.
 
     Returns:
         The page, with the marker and the forms of a report.
     """
-    without = [
-        f"`{option.flag}` has no twin in the ini file: {option.no_ini}"
-        for option in OPTIONS
-        if option.no_ini
-    ]
     head = (
         "# Options\n\n"
         "The command line beats a marker, a marker beats the ini file. The ini names work in "
@@ -110,11 +105,7 @@ def make_options_page() -> str:
     )
     parts = [
         head,
-        "| flag | ini setting | default | what it does |\n|---|---|---|---|",
-        *(_make_row(option) for option in OPTIONS),
-        "",
-        *without,
-        "",
+        *(_tell_option(option) for option in OPTIONS),
         "## The marker\n",
         f"```text\n{MARKER.partition(': ')[0]}\n```\n",
         f"{_begin(MARKER.partition(': ')[2])}\n",
@@ -125,16 +116,20 @@ def make_options_page() -> str:
     return "\n".join(parts) + "\n"
 
 
-def _make_row(option: Option) -> str:
-    default = "" if option.default in ((), None, False, "") else str(option.default)
-    metavar = "" if option.kind == "flag" else f"={option.metavar}"
-    ini = "" if option.no_ini else option.name
-    cells = [_code(option.flag + metavar), _code(ini), _code(default), option.help]
-    return f"| {' | '.join(cells)} |"
+def _tell_option(option: Option) -> str:
+    flag = option.flag if option.kind == "flag" else f"{option.flag}={option.metavar}"
+    text = f"## {option.name}\n\n`{flag}`"
+    text += f", in the ini file `{option.name}`" if not option.no_ini else ""
+    text += f"\n: {option.help}"
+    if option.default not in ((), None, "") and option.kind != "flag":
+        text += f" The default is `{option.default}`."
+    if option.no_ini:
+        text += f"\n\n  It has no twin in the ini file. {option.no_ini}"
+    return f"{text}\n"
 
 
 def _code(text: str) -> str:
-    return f"`{text}`".replace("|", "\\|") if text else ""
+    return f"`{text}`" if text else ""
 
 
 def _begin(text: str) -> str:

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from pytest_sessionguard.accounts.backends import Suspect
 from pytest_sessionguard.accounts.connections import Crossing, Lease
+from pytest_sessionguard.accounts.dropped import Dropped
+from pytest_sessionguard.accounts.engines import EngineRecord
+from pytest_sessionguard.accounts.handovers import Handover
 from pytest_sessionguard.accounts.loads import Fault, Load
 from pytest_sessionguard.accounts.scopes import Breach
 from pytest_sessionguard.accounts.sessions import SessionRecord
+from pytest_sessionguard.accounts.uses import Nesting
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner, Severity
+
+
+class Unmade(NamedTuple):
+    """A check that a test asked for and that has not taken place yet.
+
+    Attributes:
+        assertion: The name of the assertion.
+        trace: Where it was called.
+    """
+
+    assertion: str
+    trace: Trace
 
 
 class Account:
@@ -23,27 +40,36 @@ class Account:
         failed: Whether its test, a subtest of it or the setup of its fixture has failed.
         escaped: What service functions had left open when they returned, whatever became of it.
         breaches: What was wrong with their results.
+        nestings: Checkouts by somebody who held a connection of the same pool, by their places.
+        engines: The engines that it made.
+        suspects: Connections whose server may not know that they ended.
+        dropped: Sessions that were closed with changes never committed.
         hushed: The rules that are off here and would have told something.
-        unentered: Where `assert_no_lazy_load` was called, until its block is entered.
+        unmade: The assertions that were called, until they are entered or awaited.
     """
 
     __slots__ = (
         "breaches",
         "crossings",
+        "dropped",
+        "engines",
         "escaped",
         "failed",
         "faults",
+        "handovers",
         "hushed",
         "is_due",
         "leases",
         "loads",
         "lost",
         "masked",
+        "nestings",
         "owner",
         "reopened",
         "sessions",
         "severities",
-        "unentered",
+        "suspects",
+        "unmade",
     )
 
     def __init__(self, owner: Owner, severities: Mapping[str, Severity] | None = None) -> None:
@@ -59,10 +85,15 @@ class Account:
         self.loads: dict[Any, Load] = {}
         self.masked: dict[Any, Load] = {}
         self.faults: list[Fault] = []
+        self.handovers: list[Handover] = []
         self.escaped: list[Lease | SessionRecord] = []
         self.breaches: list[Breach] = []
         self.hushed: set[str] = set()
-        self.unentered: dict[object, Trace] = {}
+        self.unmade: dict[object, Unmade] = {}
+        self.nestings: dict[Any, Nesting] = {}
+        self.engines: list[EngineRecord] = []
+        self.dropped: list[Dropped] = []
+        self.suspects: list[Suspect] = []
 
     @property
     def goes_with_test(self) -> bool:
@@ -96,3 +127,7 @@ class Account:
     def open_sessions(self) -> list[SessionRecord]:
         """Return the sessions that took a connection, were not closed since, and are not told."""
         return [record for record in list(self.sessions.values()) if not record.told]
+
+    def faulty_handovers(self) -> list[Handover]:
+        """Return what was handed to work that outlives it, and has not been told yet."""
+        return [each for each in list(self.handovers) if each.is_fault and not each.told]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pytest_sessionguard.accounts.uses import Use
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner
 
@@ -20,6 +22,7 @@ class PoolFacts:
     __slots__ = (
         "dialect",
         "engine",
+        "is_tight",
         "kind",
         "ledger",
         "loop_bound",
@@ -27,6 +30,7 @@ class PoolFacts:
         "pool",
         "size",
         "timeout",
+        "use",
     )
 
     def __init__(
@@ -41,6 +45,8 @@ class PoolFacts:
         overflow: int | None = None,
         timeout: float | None = None,
         loop_bound: bool = False,
+        is_tight: bool = False,
+        use: Use | None = None,
     ) -> None:
         self.ledger = ledger
         self.engine = engine
@@ -51,6 +57,16 @@ class PoolFacts:
         self.overflow = overflow
         self.timeout = timeout
         self.loop_bound = loop_bound
+        self.is_tight = is_tight
+        self.use = use or Use(engine=engine, kind=kind, size=size, overflow=overflow)
+
+    @property
+    def limit(self) -> int | None:
+        """Return how many connections it hands out at most; None where there is no limit."""
+        size, overflow = self.size, self.overflow
+        if size is None or overflow is None or size <= 0 or overflow < 0:
+            return None
+        return size + overflow
 
 
 class Lease:
@@ -62,15 +78,20 @@ class Lease:
         account: Whose it is.
         pool: What is known of its pool.
         thread: The thread that took it.
+        taken_by: The account of whoever ran at that moment, also where the session's owner has it.
+        runner: What took it: a weak reference to a task, or a token of a thread's piece of work.
         session: The session that took it, if one did.
         scope: The service call that opened it, if one did.
         is_escaped: Whether that call ended without having closed it.
+        is_abandoned: Whether its task has not ended, and never will: its loop is closed.
         told: Whether a finding has told it, or none can.
     """
 
+    runner: Any = None
     session: SessionRecord | None = None
     scope: Scope | None = None
     is_escaped: bool = False
+    is_abandoned: bool = False
     told: bool = False
 
     def __init__(
@@ -83,7 +104,7 @@ class Lease:
     ) -> None:
         self.proxy = proxy
         self.trace = trace
-        self.account = account
+        self.account = self.taken_by = account
         self.pool = pool
         self.thread = thread
 
@@ -96,6 +117,12 @@ class Lease:
         """
         proxy = self.proxy()
         return proxy is not None and bool(proxy.is_valid)
+
+    def look_for_task(self) -> None:
+        """Note whether the task that took it can end at all, before a collection takes the task."""
+        task = self.runner() if isinstance(self.runner, weakref.ref) else None
+        if task is not None and not task.done() and task.get_loop().is_closed():
+            self.is_abandoned = True
 
 
 class Crossing:

@@ -17,7 +17,8 @@ class Access:
         model: The name of its object's class.
         key: Its name.
         kind: ``relationship``, ``expired``, or how a column was left out: ``deferred`` by the
-            mapping, ``subclass`` (it stands in the table of a subclass), ``column`` (by the query).
+            mapping, ``expression`` (a `query_expression`), ``subclass`` (it stands in the table of
+            a subclass), ``column`` (by the query).
         asked: Whether `AsyncAttrs.awaitable_attrs` was asked for it.
         parent: What tells its object from others.
         origin: Where its object was loaded, if that is known.

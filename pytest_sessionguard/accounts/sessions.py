@@ -10,6 +10,7 @@ from pytest_sessionguard.callsite import Trace
 
 if TYPE_CHECKING:
     from pytest_sessionguard.accounts.account import Account
+    from pytest_sessionguard.accounts.handovers import Handovers
     from pytest_sessionguard.accounts.loads import Access
     from pytest_sessionguard.accounts.scopes import Scope
 
@@ -24,10 +25,15 @@ class SessionRecord:
         leaving: Where it is being closed, and whether the end of its own block closes it.
         ended: Where it was closed last.
         in_block: Whether the end of its own block did that.
+        detached: Where the first close since its last transaction was, which its objects left by,
+            and whether that was the end of its own block.
         reopened: Where it began again after that.
+        written: That it has written something which its transaction will keep or drop.
+        is_looked_at: Whether what it drops has been looked at already while it is being closed.
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
         statements: Its latest statements: of each a mark before it, one behind it, and its trace.
         access: The attribute that is being loaded by it at the moment.
+        handovers: What was handed over of it to work that has not ended, if anything was.
         scope: The service call that opened it, if one did.
         is_escaped: Whether that call ended without having closed it.
         told: Whether a finding has told it.
@@ -37,10 +43,14 @@ class SessionRecord:
     leaving: tuple[Trace, bool] | None = None
     ended: Trace | None = None
     in_block: bool = False
+    detached: tuple[Trace | None, bool] | None = None
     reopened: Trace | None = None
+    written: Any = None
+    is_looked_at: bool = False
     key: object = None
     statements: deque[list[Any]] | None = None
     access: Access | None = None
+    handovers: Handovers | None = None
     scope: Scope | None = None
     is_escaped: bool = False
     told: bool = False
@@ -57,6 +67,13 @@ class SessionRecord:
         if trace is not None and len(trace.marks) > 2 and trace.marks[0].co_name == "__init__":
             return trace._replace(marks=trace.marks[2:])
         return trace
+
+    @property
+    def is_made_elsewhere(self) -> bool:
+        """Tell whether another function made it than the one whose block closed it."""
+        if self.trace is None or self.ended is None or not self.ended.marks:
+            return False
+        return self.trace.marks[0] is not self.ended.marks[0]
 
     @property
     def is_idle(self) -> bool:

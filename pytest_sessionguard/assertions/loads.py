@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import Any
 
-from pytest_sessionguard.accounts import Account, Load
+from pytest_sessionguard.accounts import Account, Load, Unmade
+from pytest_sessionguard.assertions.guards import begin_watching, end_watching, find_guard
 from pytest_sessionguard.callsite import Tracer
 from pytest_sessionguard.guard import Guard, active_guard
 from pytest_sessionguard.model import Finding, Severity
 from pytest_sessionguard.report.wording import tell
 from pytest_sessionguard.rules.lazy_load import RULE, tell_load
+
+# The blocks that the running task or thread has entered, the innermost last.
+_entered: ContextVar[tuple[NoLazyLoad, ...]] = ContextVar("sessionguard_blocks", default=())
 
 
 class LazyLoadError(AssertionError):
@@ -37,27 +41,26 @@ class NoLazyLoad:
     Made by `assert_no_lazy_load`; its constructor is private.
     """
 
-    def __init__(self, guard: Guard | None, account: Account | None) -> None:
-        # Without the plugin nobody watches yet: then a guard of the block's own does.
-        self._guard = guard or Guard(os.getcwd())
-        self._is_own = guard is None
+    def __init__(self, account: Account | None) -> None:
+        self._guard: Guard = find_guard()
         self._account = account
         self._token = object()
         if account is not None:
-            account.unentered[self._token] = Tracer(limit=1).capture()
+            trace = Tracer(limit=1).capture()
+            account.unmade[self._token] = Unmade("assert_no_lazy_load", trace)
         self._errors: list[LazyLoadError] = []
         self._depth = 0
 
     def __enter__(self) -> NoLazyLoad:
         if self._account is not None:
-            self._account.unentered.pop(self._token, None)
+            self._account.unmade.pop(self._token, None)
         if self._depth == 0:
             self._errors.clear()
-            if self._is_own:
-                self._guard.start()
+            self._guard = find_guard()  # a fault inside may have taken out the one of before
         self._depth += 1
-        self._guard.look(at_once=True)  # the block may be the first to import SQLAlchemy
+        begin_watching(self._guard)
         self._guard.ledger.refusals.append(self._refuse)
+        _entered.set((*_entered.get(), self))
         return self
 
     def __exit__(
@@ -70,8 +73,11 @@ class NoLazyLoad:
         if self._refuse in self._guard.ledger.refusals:
             self._guard.ledger.refusals.remove(self._refuse)
         self._depth -= 1
-        if self._is_own and self._depth == 0:
-            self._guard.stop()
+        blocks = _entered.get()
+        if self in blocks:  # the block may end in another task than it was entered in
+            last = len(blocks) - 1 - blocks[::-1].index(self)
+            _entered.set(blocks[:last] + blocks[last + 1 :])
+        end_watching(self._guard)
         if not self._errors or isinstance(value, LazyLoadError):
             return
         # The code under test swallowed it, or made another exception of it.
@@ -93,6 +99,12 @@ class NoLazyLoad:
     def _refuse(self, load: Load) -> Exception | None:
         if _is_shown(sys._getframe(1)):
             return None
+        # Of blocks in several tasks it is the reader's own; where that has none, any will do.
+        refusals = self._guard.ledger.refusals
+        own = (block for block in reversed(_entered.get()) if block._refuse in refusals)
+        return next(own, self)._make_error(load)
+
+    def _make_error(self, load: Load) -> LazyLoadError:
         load.count, load.parents = 1, {0}
         verdict = tell_load(load, self._guard.render)
         owner = self._guard.ledger.current.owner
@@ -120,9 +132,9 @@ def assert_no_lazy_load() -> NoLazyLoad:
     The first read that would cause a load raises at that very line, before the statement is sent:
     of a relationship, a deferred column, an expired attribute; so does a read that fails with
     DetachedInstanceError or MissingGreenlet. If the code under test swallows the error, the end of
-    the block raises it again. It holds for every thread and task while the block lasts. Loads that
-    were asked for are none: eager loads, ``refresh``, ``get``, ``awaitable_attrs``, dynamic and
-    write-only collections.
+    the block raises it again. It holds for every thread and task while the block lasts; where
+    several have a block each, the reader's own raises. Loads that were asked for are none: eager
+    loads, ``refresh``, ``get``, ``awaitable_attrs``, dynamic and write-only collections.
 
     Returns:
         A context manager, sync and async. Where the plugin is active, a test that calls it and
@@ -139,4 +151,4 @@ def assert_no_lazy_load() -> NoLazyLoad:
     """
     guard = active_guard()
     account = guard.test if guard is not None else None
-    return NoLazyLoad(guard, account)
+    return NoLazyLoad(account)

@@ -6,14 +6,21 @@ from collections.abc import Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
+_PASSING_ON = (
+    {"scope", "receive", "send"},
+    {"request", "call_next"},
+    {"environ", "start_response"},
+)
+
 
 def find_functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
     """Find the public functions and methods that a module defines.
 
     Classes count with their methods, class methods and static methods; of dunder methods only
-    ``__call__`` does a service's work. Properties are attributes, not calls. What decorators hide
-    (``functools.wraps``, ``functools.lru_cache``, ``contextlib.contextmanager``) is found by way of
-    ``__wrapped__``: each layer is one, and the outermost that runs is judged.
+    ``__call__`` does a service's work. Properties are attributes, not calls, and a middleware is no
+    service. What decorators hide (``functools.wraps``, ``functools.lru_cache``,
+    ``contextlib.contextmanager``) is found by way of ``__wrapped__``: each layer is one, and the
+    outermost that runs is judged.
 
     Args:
         module: An imported module.
@@ -37,7 +44,7 @@ def _find_in(
                 yield from _find_in(dict(vars(value)), f"{path}.{name}", module, seen)
         else:
             for function in _unwrap(value):
-                if _is_from(function, module):
+                if _is_from(function, module) and not _passes_on(function):
                     yield f"{path}.{name}", function
 
 
@@ -54,6 +61,17 @@ def _unwrap(value: Any) -> Iterator[FunctionType]:
         value = _read_dict(value).get("__wrapped__")
         if value is None:
             return
+
+
+def _passes_on(function: FunctionType) -> bool:
+    """Tell whether a function is a middleware or an application, which returns nothing of its own.
+
+    As the outermost call of every request it would hide the services inside. ASGI names its
+    arguments ("ASGI Documentation", Applications), WSGI does (PEP 3333), Starlette and Flask too.
+    """
+    code = function.__code__
+    names = set(code.co_varnames[: code.co_argcount])
+    return any(names >= arguments for arguments in _PASSING_ON)
 
 
 def _is_fixture(value: Any) -> bool:

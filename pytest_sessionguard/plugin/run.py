@@ -24,6 +24,7 @@ from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.wording import tell
 from pytest_sessionguard.rules import lazy_load, masked_lazy_load
 from pytest_sessionguard.settings import Marks, SettingsError, read_marks
+from pytest_sessionguard.survey import Survey
 
 _FAILED = pytest.StashKey[bool]()
 _PACKET = pytest.StashKey[dict[str, Any]]()
@@ -158,7 +159,7 @@ class RunHooks:
         value = yield
         findings = self._sift(self._guard.end_run())
         self._scan()
-        packet = self._pack(findings, "")
+        packet = self._pack(findings, "", self._guard.take_stock())
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["sessionguard"] = packet
         else:
@@ -231,7 +232,9 @@ class RunHooks:
             self._guard.shield.report(error)
             return ""
 
-    def _pack(self, findings: list[Finding], nodeid: str) -> dict[str, Any]:
+    def _pack(
+        self, findings: list[Finding], nodeid: str, survey: Survey | None = None
+    ) -> dict[str, Any]:
         timeline = take_timeline(self._guard)
         fault = self._guard.shield.fault
         if fault is not None and not self._announced:
@@ -248,6 +251,7 @@ class RunHooks:
             services=self._config.stash[SERVICES].take_news(),
             suppressions=self._gate.take_news(),
             extent=self._extent.tell(),
+            survey=survey,
             timeline=timeline,
         )
 

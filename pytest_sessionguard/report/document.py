@@ -14,10 +14,12 @@ from typing import Any
 
 from pytest_sessionguard.identity import identify
 from pytest_sessionguard.model import CallSite, Finding
+from pytest_sessionguard.report.pools import tell_use
 from pytest_sessionguard.report.privacy import clean, make_relative
 from pytest_sessionguard.report.sentences import WORDINGS
 from pytest_sessionguard.report.summary import Summary
 from pytest_sessionguard.report.wording import tell
+from pytest_sessionguard.survey import Survey
 
 TOOL = "pytest-sessionguard"
 VERSION = 1
@@ -85,7 +87,7 @@ def make_document(summary: Summary, run: RunFacts, root: str) -> Document:
         "findings": _merge(sorted(findings, key=_order)),
         "gone": list(summary.gone),
         "unused": list(summary.unused),
-        "advice": dict(summary.advice),
+        "advice": _tell_survey(summary.survey),
     }
     timeline = summary.timeline
     if timeline is not None:
@@ -115,14 +117,32 @@ def check_document(data: Any) -> Document:
     return data
 
 
+def _tell_survey(survey: Survey) -> dict[str, Any]:
+    pools = [
+        {
+            **asdict(use),
+            "limit": use.limit,
+            "safe_workers": use.safe_workers,
+            "text": "\n".join(tell_use(use)),
+        }
+        for use in survey.pools
+    ]
+    holdouts = [asdict(holdout) for holdout in survey.holdouts]
+    return {
+        "pools": sorted(pools, key=lambda use: str(use["text"])),
+        "holdouts": sorted(holdouts, key=lambda holdout: json.dumps(holdout, sort_keys=True)),
+    }
+
+
 def _tell_finding(finding: Finding, summary: Summary, root: str) -> dict[str, Any]:
     fingerprint = identify(finding).fingerprint
+    state = "accepted" if summary.is_accepted(finding) else "new"
     finding = settle(finding, root)
     wording = WORDINGS[finding.rule]
     return {
         **finding.to_json(),
         "fingerprint": fingerprint,
-        "state": "accepted" if fingerprint in summary.accepted else "new",
+        "state": state,
         "title": wording.title(finding),
         "consequence": wording.consequence(finding),
         "fix": wording.fix(finding),
@@ -162,14 +182,15 @@ def _order(finding: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _merge(findings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Leave out what several workers tell of the same wide fixture, which each of them sets up."""
-    seen: list[Any] = []
+    seen: set[str] = set()
     merged = []
     for finding in findings:
         owner = finding["owner"]
         if owner["kind"] == "fixture" and owner["scope"] != "function":
-            key = {name: value for name, value in finding.items() if name != "told_at"}
+            told = {name: value for name, value in finding.items() if name != "told_at"}
+            key = json.dumps(told, sort_keys=True)
             if key in seen:
                 continue
-            seen.append(key)
+            seen.add(key)
         merged.append(finding)
     return merged

@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from functools import lru_cache
 from typing import Any
 
-_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")
+# In a URL, as far as the last `@` before its path; and in the settings that libpq and ODBC take.
+_IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s]+(?=@)")
+_IN_SETTING = re.compile(
+    r"(?i)\b(password|passwd|pwd)(\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s;&,'\"\])]+)"
+)
 # What SQLAlchemy appends to its errors; values may hold brackets, so all to the end goes.
 _VALUES = re.compile(r"\s*\[(?:SQL|parameters): .*", flags=re.DOTALL)
 
@@ -47,10 +52,17 @@ def make_relative(path: str, root: str) -> str:
     return path.replace(os.sep, "/")
 
 
+@lru_cache(maxsize=4)
+def _find_root(root: str) -> re.Pattern[str]:
+    """Find the root where a path begins with it, and not in the middle of another path."""
+    folder = re.escape(root.rstrip("/\\") + os.sep)
+    return re.compile(rf"(?<![\w./\\~-]){folder}" if len(root) > 1 else r"(?!)")
+
+
 def _clean_text(text: str, root: str) -> str:
-    text = _PASSWORD.sub(r"\1***", text)
+    text = _IN_URL.sub(r"\1***", text)
+    text = _IN_SETTING.sub(r"\1\2***", text)
     text = _VALUES.sub("", text)
-    if len(root) > 1:
-        text = text.replace(root.rstrip("/\\") + os.sep, "")
+    text = _find_root(root).sub("", text)
     # A file name that is no UTF-8 comes with lone surrogates, which no file can hold.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from pytest_sessionguard.model import Finding, Owner
+from pytest_sessionguard.model import Finding
+from pytest_sessionguard.report.phrases import Wording, tell_owner
+from pytest_sessionguard.report.phrases import count_things as _count
+from pytest_sessionguard.report.phrases import is_async as _is_async
+from pytest_sessionguard.report.pool_sentences import POOL_WORDINGS
 from pytest_sessionguard.rules.mends import name_mend
-
-
-@dataclass(frozen=True)
-class Wording:
-    """The three sentences of a rule.
-
-    Attributes:
-        title: What happened.
-        consequence: What it leads to.
-        fix: How to mend it.
-    """
-
-    title: Callable[[Finding], str]
-    consequence: Callable[[Finding], str]
-    fix: Callable[[Finding], str]
-
-
-def tell_owner(owner: Owner) -> str:
-    """Write who opened a thing, at the end of a sentence that says when it was due.
-
-    Args:
-        owner: The owner.
-
-    Returns:
-        "test_a" or "the module-scoped fixture `db` was torn down".
-    """
-    return f"{owner} was torn down" if owner.kind == "fixture" else str(owner)
-
-
-def _is_async(finding: Finding) -> bool:
-    return str(finding.facts.get("holder")).startswith(("Async", "async"))
-
-
-def _count(finding: Finding, noun: str) -> str:
-    count = finding.facts["count"]
-    return f"1 {noun} was" if count == 1 else f"{count} {noun}s were"
 
 
 def _lead_to_dry_pool(finding: Finding) -> str:
     facts = finding.facts
+    if "abandoned" in facts:
+        return _NEVER_ENDED
     size, overflow = facts.get("pool_size"), facts.get("max_overflow")
     if isinstance(size, int) and isinstance(overflow, int) and size > 0 and overflow >= 0:
         wait = facts.get("pool_timeout")
@@ -66,7 +33,12 @@ _SHARING_POOLS = ("StaticPool", "SingletonThreadPool")
 _SHARED_POOL = "This pool shares one connection; a server's pool loses one at each such call."
 
 
+_NEVER_ENDED = "Its task had not ended when its loop did: no `finally` ran, and nothing was closed."
+
+
 def _lead_to_collector(finding: Finding) -> str:
+    if "abandoned" in finding.facts:
+        return _NEVER_ENDED
     if finding.facts["pool"] in _SHARING_POOLS:
         return _SHARED_POOL
     return "Until the collector comes the pool lacks it; an async one is cut off, not reused."
@@ -74,6 +46,8 @@ def _lead_to_collector(finding: Finding) -> str:
 
 def _open_in_block(finding: Finding) -> str:
     holder = str(finding.facts["holder"])
+    if "abandoned" in finding.facts:
+        return "await the task before its loop ends, also one that was cancelled."
     if holder == "Connection":
         return "open it in `with engine.connect() as connection:` (async: `async with`)."
     if "scoped" in holder:
@@ -117,13 +91,54 @@ def _lead_used_again(finding: Finding) -> str:
     return "What is done there stands in a new transaction, outside the block's; nobody ends it."
 
 
+def _tell_handed(finding: Finding) -> str:
+    late = "runs after the response" if finding.facts["late"] else "outlives its session"
+    return f"handed to a background task that {late}, in {finding.owner}"
+
+
+def _lead_handed(finding: Finding) -> str:
+    if "connection" in finding.facts:
+        return "Nobody closes it for the task. " + _lead_to_dry_pool(finding)
+    if finding.facts["late"]:
+        return "The request closes it, or both use it at once; what fails there, no caller sees."
+    return "A closed session begins again silently: the task takes a connection nobody returns."
+
+
+def _mend_handed(finding: Finding) -> str:
+    if _is_async(finding):
+        own = "async with async_session() as session:"
+    else:
+        own = "with Session(engine) as session:"
+    return f"give the task ids, and open a session inside it: `{own}`."
+
+
+def _title_instance(finding: Finding) -> str:
+    facts, count = finding.facts, finding.facts["count"]
+    what = f"1 {facts['models']}" if count == 1 else f"{count} instances of {facts['models']}"
+    return f"{what}, still of a session, {'was' if count == 1 else 'were'} {_tell_handed(finding)}"
+
+
 def _title_unclosed(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return f"{finding.owner} called assert_dependency_closes() and never awaited it"
     was = _count(finding, str(finding.facts["holder"]))
     if "boundary" in finding.facts:
         return f"{was} still open {_tell_boundary(finding)}"
     if finding.facts["collected"]:
         return f"{was} dropped without close() by {finding.owner}"
     return f"{was} still open after {tell_owner(finding.owner)}"
+
+
+def _lead_unclosed(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return "Nothing was checked."
+    return "It keeps what it loaded, and takes a connection again at its next statement."
+
+
+def _mend_unclosed(finding: Finding) -> str:
+    if "entered" in finding.facts:
+        return "`await assert_dependency_closes(...)`, for the dependency is async."
+    return _open_in_block(finding)
 
 
 def _title_load(finding: Finding) -> str:
@@ -187,6 +202,7 @@ def _mend_fault(finding: Finding) -> str:
 
 
 WORDINGS: dict[str, Wording] = {
+    **POOL_WORDINGS,
     "SG101": Wording(
         title=lambda f: f"{_count(f, 'connection')} {_tell_when(f)}",
         consequence=_lead_to_dry_pool,
@@ -212,15 +228,18 @@ WORDINGS: dict[str, Wording] = {
     ),
     "SG201": Wording(
         title=_title_unclosed,
-        consequence=lambda f: (
-            "It keeps what it loaded, and takes a connection again at its next statement."
-        ),
-        fix=_open_in_block,
+        consequence=_lead_unclosed,
+        fix=_mend_unclosed,
     ),
     "SG202": Wording(
         title=_title_used_again,
         consequence=_lead_used_again,
         fix=lambda f: "move these lines into the block, or open a new session for them.",
+    ),
+    "SG204": Wording(
+        title=lambda f: f"{_count(f, str(f.facts['holder']))} {_tell_handed(f)}",
+        consequence=_lead_handed,
+        fix=_mend_handed,
     ),
     **dict.fromkeys(
         ("SG301", "SG302"),
@@ -239,6 +258,13 @@ WORDINGS: dict[str, Wording] = {
         title=_title_fault,
         consequence=lambda f: "The code swallowed it and went on without the value.",
         fix=_mend_fault,
+    ),
+    "SG305": Wording(
+        title=_title_instance,
+        consequence=lambda f: (
+            "Closing detaches it: what is expired or not loaded raises DetachedInstanceError there."
+        ),
+        fix=lambda f: "give the task its id, and load it there in a session of the task's own.",
     ),
     "SG401": Wording(title=_title_load, consequence=_lead_load, fix=_mend_load),
     "SG403": Wording(

@@ -11,6 +11,7 @@ from pytest_sessionguard.extent import Extent
 from pytest_sessionguard.identity import identify
 from pytest_sessionguard.model import Finding, Severity
 from pytest_sessionguard.suppressions import Record
+from pytest_sessionguard.survey import Survey
 from pytest_sessionguard.tally import Tally
 from pytest_sessionguard.timeline import Timeline
 
@@ -40,11 +41,11 @@ class Summary:
         services: Patterns of services, and whether a function was found for them.
         extent: How much of the suite was run.
         suppressions: What suppresses findings, and whether it did.
+        survey: How pools were used, and what keeps a process from ending.
         accepted: Fingerprints of findings that the baseline lists.
         gone: Entries of the baseline that nothing was found for, as plain JSON types.
         unused: Suppressions that suppress nothing, the same.
         recorded: What was written to the baseline, if the run records.
-        advice: What the pools need, the same.
     """
 
     def __init__(self) -> None:
@@ -54,11 +55,11 @@ class Summary:
         self.services: dict[str, bool] = {}
         self.extent = Extent()
         self.suppressions = Record()
+        self.survey = Survey()
         self.accepted: set[str] = set()
         self.gone: list[dict[str, Any]] = []
         self.unused: list[dict[str, Any]] = []
         self.recorded: Recorded | None = None
-        self.advice: dict[str, Any] = {}
         self._timeline: Timeline | None = None
 
     def add(self, packet: Mapping[str, Any]) -> None:
@@ -70,6 +71,7 @@ class Summary:
         self.findings += [Finding.from_json(finding) for finding in packet["findings"]]
         self.tally += Tally(**packet["tally"])
         self.fault = self.fault or packet["fault"]
+        self.survey = self.survey.merge(Survey.from_json(packet.get("survey", {})))
         for pattern, found in packet.get("services", {}).items():
             self.services[pattern] = found or self.services.get(pattern, False)
         self.suppressions.add(packet.get("suppressions", {}))
@@ -143,6 +145,7 @@ def pack(
     *,
     suppressions: Mapping[str, Any] | None = None,
     extent: Mapping[str, Any] | None = None,
+    survey: Survey | None = None,
     timeline: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Put what one test brought into plain JSON types, which any process can send.
@@ -154,6 +157,7 @@ def pack(
         services: Patterns of services that are news, and whether a function was found for them.
         suppressions: News of what suppresses findings.
         extent: What its process has collected.
+        survey: What the end of a process brings.
         timeline: What was recorded since the last packet, where a report shows it.
 
     Returns:
@@ -166,5 +170,6 @@ def pack(
         "services": dict(services or {}),
         "suppressions": dict(suppressions or {}),
         "extent": dict(extent or {}),
+        **({} if survey is None else {"survey": survey.to_json()}),
     }
     return packet if timeline is None else {**packet, "timeline": dict(timeline)}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from pytest_sessionguard.model import Finding
+from pytest_sessionguard.report.pools import tell_holdouts, tell_use
 from pytest_sessionguard.report.summary import Summary
 from pytest_sessionguard.report.wording import tell, tell_title
 
@@ -35,9 +36,20 @@ def show(
     """
     groups = [g for g in summary.groups() if g[0].severity.value not in told or not g[0].told_at]
     notes = list(_list_notes(summary, verbosity))
-    if groups or summary.fault or notes:
+    pools = summary.survey.pools if verbosity > 0 else ()
+    if groups or summary.fault or notes or pools:
         screen.write_sep("=", "sessionguard", bold=True)
     _show_groups(screen, groups, verbosity)
+    for line in (line for use in pools for line in tell_use(use)):
+        screen.write_line(line)
+    if summary.survey.trouble and verbosity > 0:
+        screen.write_line(
+            f"sessionguard: the Postgres server could not be asked ({summary.survey.trouble}): "
+            "SG105 judged nothing since"
+        )
+    if summary.survey.holdouts:
+        for line in tell_holdouts(summary.survey.holdouts):
+            screen.write_line(line, yellow=True)
     if summary.fault:
         screen.write_line(
             f"sessionguard stood down after a fault of its own, and judged nothing since: "

@@ -11,17 +11,34 @@ from pytest_sessionguard.accounts import (
     Account,
     Breach,
     Crossing,
+    Dropped,
+    EngineRecord,
     Fault,
+    Handover,
     Lease,
     Load,
+    Nesting,
     PoolFacts,
     SessionRecord,
+    Suspect,
 )
 from pytest_sessionguard.callsite import Trace, find_block_end
 from pytest_sessionguard.model import CallSite, Fact, Place, Severity
 
 Render = Callable[[Trace | None], CallSite]
-Thing = Lease | SessionRecord | Crossing | Load | Fault | Breach
+Thing = (
+    Lease
+    | SessionRecord
+    | Crossing
+    | Load
+    | Fault
+    | Breach
+    | Nesting
+    | Dropped
+    | EngineRecord
+    | Handover
+    | Suspect
+)
 _T = TypeVar("_T", bound=Thing)
 
 
@@ -33,11 +50,13 @@ class Verdict:
         places: Where things happened; the first is what the finding is about.
         facts: What the wording needs beside the places.
         things: What the finding tells, so that no other finding tells it again.
+        severity: What it does where no setting says so, if that is not the rule's default.
     """
 
     places: tuple[Place, ...]
     facts: Mapping[str, Fact]
     things: tuple[Thing, ...]
+    severity: Severity | None = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +119,15 @@ def state_pool(pool: PoolFacts) -> dict[str, Fact]:
     }
 
 
-def tell_session(record: SessionRecord | None, render: Render) -> tuple[Place, ...]:
+def tell_session(
+    record: SessionRecord | None, render: Render, *, is_abandoned: bool = False
+) -> tuple[Place, ...]:
     """Return the places of a session's life.
 
     Args:
         record: The session that held a connection, if one did.
         render: Turns a trace into a call site.
+        is_abandoned: Whether the task that holds it can never end.
 
     Returns:
         Where it was opened and, if so, closed and begun again.
@@ -113,6 +135,8 @@ def tell_session(record: SessionRecord | None, render: Render) -> tuple[Place, .
     if record is None:
         return ()
     fate = ", never closed" if record.ended is None else ""
+    if is_abandoned:
+        fate = ", by a task that never ended"
     places = [Place("held by", render(record.opened), f"{record.kind} opened at {{}}{fate}")]
     if record.ended is not None and record.reopened is not None:
         places.append(Place("closed", render(record.ended)))
@@ -133,10 +157,11 @@ def tell_opening(record: SessionRecord | None, render: Render) -> list[Place]:
     if record is None or record.opened is None:
         return []
     places = [Place("session", render(record.opened), f"{record.kind} opened at {{}}")]
-    if record.ended is not None:
-        site = render(record.ended)
+    ended, in_block = record.detached or (record.ended, record.in_block)
+    if ended is not None:
+        site = render(ended)
         # Without frames nobody reads it, and the source need not be parsed.
-        end = find_block_end(record.ended) if record.in_block and site.frames else None
+        end = find_block_end(ended) if in_block and site.frames else None
         where = f"the block of {{}}, which ends at line {end}" if end else "{}"
         places.append(Place("closed", site, where))
     return places
@@ -178,7 +203,9 @@ def tell_leases(leases: list[Lease], render: Render) -> Verdict:
         "holder": holders[0].kind if holders else "Connection",
         **state_pool(first.pool),
     }
+    if all(lease.is_abandoned for lease in leases):
+        facts["abandoned"] = True
     ends, boundary = tell_boundary(first, render)
-    sessions = tell_session(first.session, render)
+    sessions = tell_session(first.session, render, is_abandoned="abandoned" in facts)
     places = (Place("checked out", render(first.trace)), *sessions, *ends)
     return Verdict(places, {**facts, **boundary}, (*leases, *holders))

@@ -5,6 +5,7 @@ from __future__ import annotations
 _MENDS = {
     "relationship": "load it in the query, with `selectinload({attribute})` or `joinedload(...)`",
     "deferred": "load it in the query, with `undefer({attribute})`",
+    "expression": "give it in the query, with `with_expression({attribute}, ...)`",
     "subclass": "load the columns of subclasses in the query, with `selectin_polymorphic(...)`",
     "column": "leave it in the query: `load_only(...)` or `defer(...)` keeps it out",
     "expired": "make the session with `expire_on_commit=False`, or `refresh()` the object",

@@ -27,7 +27,8 @@ def count_users(engine):
 The end of a `with` or `async with` block of a session is recorded where the function that made
 the session runs it, and every transaction that begins (`SessionEvents.after_transaction_create`).
 `close()` and `scoped_session` are none: SQLAlchemy documents that a session may be used again. Nor
-is a second `with` block, an explicit `begin()`, nor a session that somebody else made and lent.
+is a second `with` block, an explicit `begin()`, nor a session that somebody else made and lent, or
+that `functools.lru_cache` keeps for all who ask for it.
 A connection that such a session loses is told in the same finding, not as SG101 or SG102 again.
 
 ## When to ignore it
@@ -36,7 +37,7 @@ Where a session is meant to be used again, call `close()` instead of ending its 
 
 from __future__ import annotations
 
-from pytest_sessionguard.accounts import Account, SessionRecord
+from pytest_sessionguard.accounts import Account, SessionRecord, is_cached
 from pytest_sessionguard.callsite import find_block_end
 from pytest_sessionguard.model import Fact, Place, Severity
 from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place, state_pool
@@ -52,7 +53,11 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     Returns:
         A verdict for each place that opened some.
     """
-    records = [record for record in account.reopened if not record.told]
+    records = [
+        record
+        for record in account.reopened
+        if not record.told and not (record.is_made_elsewhere and is_cached(record.session()))
+    ]
     return [_tell(account, group, render) for group in group_by_place(records)]
 
 

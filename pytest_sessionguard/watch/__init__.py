@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from pytest_sessionguard.accounts import Fault, Lease
+from pytest_sessionguard.accounts import Fault, Lease, Suspect
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.timeline import RecordingLedger
@@ -31,6 +31,7 @@ class Watchers:
         describe: Says of a lease, in one line, where it was taken and by whom.
         explain: Says of a fault, in a few lines, what its exception does not tell.
         expecting: Classes of the blocks that expect an exception.
+        root: The folder of the project.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Watchers:
         describe: Callable[[Lease], str],
         explain: Callable[[Fault], list[str]],
         expecting: Iterable[type] = (),
+        *,
+        root: str = "",
     ) -> None:
         self._ledger = ledger
         self._shield = shield
@@ -47,9 +50,13 @@ class Watchers:
         self._explain = explain
         self._expecting = expecting
         self._sessions: Any = None
+        self._handovers: Any = None
         self._loads: Any = None
+        self._changes: Any = None
+        self._servers: Any = None
         self._installed: list[Watcher] = []
-        self._root: str | None = None
+        self._root = root
+        self._with_masks = False
 
     @property
     def are_installed(self) -> bool:
@@ -64,16 +71,14 @@ class Watchers:
         """
         if self._installed:
             self._shield.run(self._sessions.install_async)
+            self._shield.run(self._changes.install_async)
+            self._shield.run(self._handovers.install_frameworks)
         elif at_once or "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
             self._shield.run(self._install_all)
 
-    def install_masks(self, root: str) -> None:
-        """Watch what a shared session hides, too.
-
-        Args:
-            root: The folder of the project.
-        """
-        self._root = root
+    def install_masks(self) -> None:
+        """Watch what a shared session hides, too."""
+        self._with_masks = True
         if self._installed:
             self._shield.run(self._install_masks)
 
@@ -81,7 +86,7 @@ class Watchers:
         from pytest_sessionguard.watch.masks import MaskWatch
 
         if not any(isinstance(watcher, MaskWatch) for watcher in self._installed):
-            masks = MaskWatch(self._ledger, self._shield, self._loads, self._root or "")
+            masks = MaskWatch(self._ledger, self._shield, self._loads, self._root)
             self._installed.append(masks)
             masks.install()
 
@@ -92,27 +97,61 @@ class Watchers:
         self._installed.append(statements)
         self._shield.run(statements.install)
 
+    def ask_servers(self, find: Callable[[], list[Suspect]]) -> None:
+        """Ask servers about connections that ended in an unusual way.
+
+        Args:
+            find: Finds the connections.
+        """
+        if self._installed:
+            self._shield.run(lambda: self._servers.ask(find()))
+
+    @property
+    def trouble(self) -> str:
+        """Return why no server is asked any more."""
+        return str(self._servers.trouble) if self._servers is not None else ""
+
     def remove(self) -> None:
         """Stop watching and leave SQLAlchemy's classes as they were."""
         while self._installed:
             self._shield.run(self._installed.pop().remove)
 
     def _install_all(self) -> None:
+        from pytest_sessionguard.watch.changes import ChangeWatch
+        from pytest_sessionguard.watch.engines import EngineWatch
         from pytest_sessionguard.watch.expectations import ExpectationWatch
         from pytest_sessionguard.watch.faults import FaultWatch
+        from pytest_sessionguard.watch.handovers import HandoverWatch
         from pytest_sessionguard.watch.loads import LoadWatch
         from pytest_sessionguard.watch.pools import PoolWatch
+        from pytest_sessionguard.watch.servers import ServerWatch
         from pytest_sessionguard.watch.sessions import SessionWatch
 
-        pools = PoolWatch(self._ledger, self._shield, self._describe)
+        pools = PoolWatch(self._ledger, self._shield, self._describe, self._root)
         self._sessions = SessionWatch(self._ledger, self._shield)
         faults = FaultWatch(self._ledger, self._shield, self._explain)
         self._loads = LoadWatch(self._ledger, self._shield, faults)
+        self._changes = ChangeWatch(self._ledger, self._shield, self._root)
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
-        for watcher in (pools, self._sessions, faults, self._loads, expectations):
+        self._handovers = HandoverWatch(self._ledger, self._shield)
+        engines = EngineWatch(self._ledger, self._shield)
+        self._servers = ServerWatch(self._ledger, self._shield)
+        watchers = (
+            # Before that of pools, which takes a lease out of the ledger when it ends.
+            self._servers,
+            engines,
+            pools,
+            self._sessions,
+            faults,
+            self._loads,
+            self._changes,
+            expectations,
+            self._handovers,
+        )
+        for watcher in watchers:
             self._installed.append(watcher)
             self._shield.run(watcher.install)
         if isinstance(self._ledger, RecordingLedger):
             self._install_statements(self._ledger)
-        if self._root is not None:
+        if self._with_masks:
             self._install_masks()

@@ -197,4 +197,9 @@ def _kind_of(state: Any, key: str) -> str:
         is_new = not state.expired and is_beyond_query(state, key)
         return "subclass" if is_new else "expired"
     found = mapper.column_attrs.get(key)
-    return "deferred" if found is not None and found.deferred else "column"
+    if found is None:
+        return "column"
+    # What ``sqlalchemy.orm.query_expression`` says of its property.
+    if ("query_expression", True) in found.strategy_key:
+        return "expression"
+    return "deferred" if found.deferred else "column"

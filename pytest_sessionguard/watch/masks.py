@@ -17,16 +17,16 @@ from typing import Any
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from pytest_sessionguard.accounts import Access, SessionRecord
-from pytest_sessionguard.callsite import Trace, Tracer, shorten
+from pytest_sessionguard.callsite import Trace, Tracer
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.loads import LoadWatch
 from pytest_sessionguard.watch.patches import Patches
+from pytest_sessionguard.watch.places import is_test_code
 from pytest_sessionguard.watch.private import KEY, read_eager_loads
 from pytest_sessionguard.watch.provenance import find_origin
 
 _EAGER = frozenset({"joined", "selectin", "subquery", "immediate"})
-_TEST_FOLDERS = frozenset({"test", "tests", "testing"})
 
 
 class Mask:
@@ -185,24 +185,3 @@ class MaskWatch:
         mask = self._masks.get(record) if record is not None else None
         if mask is not None:
             mask.held.get(state, set()).discard(key)
-
-
-def is_test_code(trace: Trace | None, root: str) -> bool:
-    """Tell whether an event came from a test, a conftest or a helper among the tests.
-
-    Args:
-        trace: Where it happened; None where it was before the watching.
-        root: The folder of the project.
-
-    Returns:
-        Whether the user's innermost frame is theirs.
-    """
-    if trace is None or not trace.marks:
-        return True
-    *folders, name = shorten(trace.marks[0].co_filename, root).split("/")
-    return (
-        name == "conftest.py"
-        or name.startswith("test_")
-        or name.endswith("_test.py")
-        or not _TEST_FOLDERS.isdisjoint(folders)
-    )

@@ -1,9 +1,10 @@
-"""Public methods of SQLAlchemy that are wrapped while the guard watches."""
+"""Public methods and functions of others that are wrapped while the guard watches."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 _INHERITED = object()
@@ -13,14 +14,14 @@ class Patches:
     """Wrapped methods, each put back as it was."""
 
     def __init__(self) -> None:
-        self._done: list[tuple[type, str, Any, Any]] = []
+        self._done: list[tuple[type | ModuleType, str, Any, Any]] = []
 
-    def wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> None:
+    def wrap(self, owner: type | ModuleType, name: str, make: Callable[[Any], Any]) -> None:
         """Put a wrapper in a method's place.
 
         Args:
-            owner: The class that defines or inherits it.
-            name: The method.
+            owner: The class that defines or inherits it, or the module.
+            name: The method or function.
             make: Takes the original and returns the wrapper.
         """
         original = owner.__dict__.get(name, _INHERITED)

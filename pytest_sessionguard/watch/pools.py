@@ -24,6 +24,7 @@ from pytest_sessionguard.accounts import Birth, Crossing, Lease
 from pytest_sessionguard.callsite import Tracer, capture_task
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
+from pytest_sessionguard.watch.nesting import count_pool, find_runner, make_meeting
 from pytest_sessionguard.watch.notes import add_notes
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import CALLBACK, KEY, know_pool, make_record_finder
@@ -36,11 +37,15 @@ class PoolWatch:
         ledger: What it writes.
         shield: What takes its own faults.
         describe: Says for a lease that is out where it was taken and by whom.
+        root: The folder of the project.
     """
 
-    def __init__(self, ledger: Ledger, shield: Shield, describe: Callable[[Lease], str]) -> None:
+    def __init__(
+        self, ledger: Ledger, shield: Shield, describe: Callable[[Lease], str], root: str = ""
+    ) -> None:
         self._ledger = ledger
         self._shield = shield
+        self._meet = make_meeting(ledger, shield, root)
         self._describe = describe
         self._patches = Patches()
         self._find_record, listeners = make_record_finder()
@@ -120,24 +125,29 @@ class PoolWatch:
 
     def _make_connect_wrapper(self, original: Any) -> Any:
         ledger, failed, find_record = self._ledger, self._shield.report, self._find_record
-        reference, capture = weakref.ref, Tracer().capture
+        reference, capture, out, meet = weakref.ref, Tracer().capture, ledger.out, self._meet
 
         def connect(self: Any) -> Any:
             __tracebackhide__ = True  # pytest's tracebacks are to stay as they were
+            pool = getattr(self, KEY, None)
+            if out and pool is not None and pool.ledger is ledger:
+                meet(pool)
             try:
                 proxy = original(self)
             except PoolTimeoutError as error:
                 watch._shield.run(partial(watch._tell_holders, error, self))
                 raise
             try:
-                pool = getattr(self, KEY, None)
                 if pool is None or pool.ledger is not ledger:
                     pool = know_pool(ledger, self)
                 record = find_record(proxy)
                 lease = Lease(
                     reference(proxy, *CALLBACK), capture(), ledger.current, pool, get_ident()
                 )
+                lease.runner = find_runner()
                 ledger.open_lease(record, lease)
+                if len(out) > pool.use.at_once:
+                    count_pool(ledger, pool)
                 if pool.loop_bound:
                     watch._compare_loops(record, lease)
             except Exception as error:

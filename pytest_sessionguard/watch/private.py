@@ -1,4 +1,4 @@
-"""Every private name of SQLAlchemy that the watchers touch, and what happens without it.
+"""Every private name of others that the watchers touch, and what happens without it.
 
 | name | used for | if it is gone |
 |---|---|---|
@@ -9,8 +9,12 @@
 | `InstanceState.load_path` | columns of subclasses that no query named | they count as expired |
 | `loading._new_runid`, `InstanceState.runid` | where an instance was loaded | no such line |
 | `Select._with_options`, `Load.context`, `path`, `strategy` | what a query asks for | no SG403 |
+| `_ConnectionRecord.__pool` | the engine that opened a connection | no SG106 |
+| `asyncpg.Connection._addr`, `_params` | whom to ask about a connection | no SG105 with asyncpg |
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
 | `Engine._has_events`, `Engine.dispatch` | its short way after the timeline | it stays long |
+| `Future._source_traceback` | a task's traceback in debug mode | it shows a frame of ours |
+| `Session.__binds` (2.1: `Session.binds`) | engines of a session without one | it is not used |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
 """
@@ -27,12 +31,13 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import attributes, loading
 from sqlalchemy.pool.base import _ConnectionFairy
 
-from pytest_sessionguard.accounts import PoolFacts
+from pytest_sessionguard.accounts import Address, PoolFacts, Seat
 from pytest_sessionguard.ledger import Ledger
 
 # Where the facts of a pool and the record of a session are kept: on the object itself, which is
 # the fastest look-up there is, needs no hash of a user's class, and dies with the object.
 KEY = "_sessionguard"
+_TIGHT = "_sessionguard_is_tight"
 
 # Python 3.15 clears weak references without a callback only after finalizers have run
 # (python/cpython#135552); SQLAlchemy gives its own one for that (``_NOOP_WEAKREF_CALLBACK``). A
@@ -155,6 +160,81 @@ def forget_engine_events() -> None:
         Engine._has_events = False
 
 
+def drop_own_frame(task: Any, path: str) -> None:
+    """Take our frame out of where a task was made, which asyncio keeps in debug mode.
+
+    Args:
+        task: The task.
+        path: The file of the frame; asyncio has taken its own one out.
+    """
+    made = getattr(task, "_source_traceback", None)
+    if made and made[-1].filename == path:
+        del made[-1]
+
+
+def find_binds(session: Any) -> list[Any]:
+    """Find what a session is bound to whose mappers are bound one by one.
+
+    Args:
+        session: A sync session.
+
+    Returns:
+        Its engines and connections.
+    """
+    binds = getattr(session, "binds", None) or getattr(session, "_Session__binds", None) or {}
+    return list(dict.fromkeys(binds.values()))
+
+
+def find_pool(record: Any) -> Any:
+    """Find the pool of a connection.
+
+    Args:
+        record: The pool's record of it.
+
+    Returns:
+        The pool, or None where the name is gone.
+    """
+    return getattr(record, "_ConnectionRecord__pool", None)
+
+
+def find_seat(driver: Any) -> Seat | None:
+    """Find the server's process behind a connection, and how to ask about it.
+
+    Args:
+        driver: The driver's own connection.
+
+    Returns:
+        The process and the server's address; None for what is no Postgres, or does not tell.
+    """
+    module = type(driver).__module__.partition(".")[0]
+    if module == "asyncpg":
+        address, known = getattr(driver, "_addr", None), getattr(driver, "_params", None)
+        if not isinstance(address, tuple) or known is None:
+            return None
+        host, port = address[:2]
+        where = Address(host, port, known.user, str(known.password or ""), known.database)
+        return Seat(where, driver.get_server_pid())
+    if module in ("psycopg", "psycopg2"):
+        info = driver.info
+        where = Address(info.host, info.port, info.user, info.password or "", info.dbname)
+        return Seat(where, info.backend_pid)
+    return None
+
+
+def name_engine(dialect: Any) -> dict[str, Any]:
+    """Name an engine as messages do.
+
+    Args:
+        dialect: Its dialect.
+
+    Returns:
+        Its name, and whether its driver is async.
+    """
+    driver, name = getattr(dialect, "driver", ""), getattr(dialect, "name", "an engine")
+    is_async = bool(getattr(dialect, "is_async", False))
+    return {"name": f"{name}+{driver}" if driver else name, "is_async": is_async}
+
+
 def know_pool(ledger: Ledger, pool: Any) -> PoolFacts:
     """Return the facts of a pool.
 
@@ -175,15 +255,14 @@ def know_pool(ledger: Ledger, pool: Any) -> PoolFacts:
 def _read_pool(ledger: Ledger, pool: Any) -> PoolFacts:
     dialect = getattr(pool, "_dialect", None)
     driver = getattr(dialect, "driver", "")
-    name = getattr(dialect, "name", "an engine")
     if dialect is not None:
         ledger.add_pool(dialect)
     # A SingletonThreadPool's `size` is a number, and no limit.
     size = pool.size() if callable(getattr(pool, "size", None)) else None
     timeout = getattr(pool, "_timeout", None)
-    return PoolFacts(
+    facts = PoolFacts(
         ledger,
-        engine=f"{name}+{driver}" if driver else name,
+        engine=name_engine(dialect)["name"],
         kind=type(pool).__name__,
         pool=weakref.ref(pool),
         dialect=weakref.ref(dialect) if dialect is not None else lambda: None,
@@ -191,4 +270,18 @@ def _read_pool(ledger: Ledger, pool: Any) -> PoolFacts:
         overflow=getattr(pool, "_max_overflow", None),
         timeout=timeout if isinstance(timeout, (int, float)) else None,
         loop_bound=driver in _LOOP_BOUND_DRIVERS,
+        is_tight=getattr(dialect, _TIGHT, False),
     )
+    maker = getattr(dialect, KEY, None)
+    facts.use = ledger.find_use(facts, maker.trace if maker is not None else None)
+    facts.use.count(1, ledger.current.owner)
+    return facts
+
+
+def tighten(engine: Any) -> None:
+    """Note that an engine's pool is tight on purpose, as that of the plugin's own fixtures is.
+
+    Args:
+        engine: The engine, sync or async.
+    """
+    setattr(engine.dialect, _TIGHT, True)

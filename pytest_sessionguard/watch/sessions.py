@@ -99,10 +99,17 @@ class SessionWatch:
         def on_transaction_create(session: Any, transaction: Any) -> None:
             try:
                 record = getattr(session, KEY, None)
-                if record is None or record.ended is None or record.reopened is not None:
+                if record is None or (record.detached is None and record.handovers is None):
+                    return
+                if transaction.parent is not None:
+                    return
+                record.detached = None  # what it loads from now on leaves by another close
+                if record.handovers is not None:
+                    record.handovers.meet(capture())
+                if record.ended is None or record.reopened is not None:
                     return
                 # An explicit `begin()` is not silent: whoever writes it means it.
-                if transaction.parent is None and transaction.origin is not begun_by_user:
+                if transaction.origin is not begun_by_user:
                     ledger.begin_again(record, capture())
             except Exception as error:
                 failed(error)
@@ -149,6 +156,7 @@ class SessionWatch:
     def _make_close(self, original: Any) -> Any:
         def close(self: Any) -> None:
             __tracebackhide__ = True
+            watch._part(self)
             try:
                 original(self)
             finally:  # a close that fails was asked for all the same
@@ -246,6 +254,17 @@ class SessionWatch:
                     # it on the line of its block.
                     trace = record.trace
                 record.leaving = (trace, by_block and _is_own_block(record, trace))
+                if record.handovers is not None:
+                    record.handovers.part(trace, in_block=record.leaving[1])
+        except Exception as error:
+            self._shield.report(error)
+
+    def _part(self, session: Any) -> None:
+        """Enter that a session closes that was handed over, while its objects are still its own."""
+        try:
+            record = getattr(session, KEY, None)
+            if record is not None and record.handovers is not None and record.leaving is None:
+                record.handovers.part(self._end_tracer.capture(), in_block=False)
         except Exception as error:
             self._shield.report(error)
 

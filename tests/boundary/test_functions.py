@@ -40,6 +40,30 @@ def test_read_patterns(given: Any, read: Any) -> None:
     assert read == read_patterns(given)
 
 
+def test_middlewares_are_none() -> None:
+    """What passes a request on is no service: it would hide those inside as the outermost call."""
+    module = ModuleType("app_middlewares")
+    source = """
+class Middleware:
+    async def __call__(self, scope, receive, send): ...
+    async def dispatch(self, request, call_next): ...
+
+class Flask:
+    def __call__(self, environ, start_response): ...
+
+class Service:
+    def __call__(self, request, scope): ...
+    def send(self, request): ...
+
+async def app(scope, receive, send): ...
+async def middleware(request, call_next): ...
+def service(receive, send): ...
+"""
+    exec(source, vars(module))
+    found = [name.removeprefix("app_middlewares.") for name, _ in find_functions(module)]
+    assert ["Service.__call__", "Service.send", "service"] == found
+
+
 @pytest.mark.parametrize("text", ["*", "app/x", "app.", ".app", "app..x", "9app", "app:x", "-app"])
 def test_no_pattern(text: str) -> None:
     """What is no dotted name, or would take in everything, is refused with an example."""

@@ -37,6 +37,17 @@ def test_places(view):
     assert "place=app" in page.page.url
 
 
+def test_what_else_was_found_out(view):
+    """What size the pools need, what can be dropped and what never ends stand there too."""
+    page = view("rich")
+    page.find(".advice summary").click()
+    assert "20 need 21" in page.find(".advice").text_content()
+    notes = page.find("#notes").text_content()
+    assert "1 suppression to drop, 1 of the baseline to drop" in notes
+    assert "SG102 app/gone.py f" in notes
+    assert "2 connections kept a thread alive" in notes
+
+
 def test_no_engine(view):
     """A run that saw no engine does not look like a healthy one."""
     page = view("empty")

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from pytest_sessionguard import identity
-from pytest_sessionguard.assertions import leaks
+from pytest_sessionguard.assertions import dependencies, leaks
 from pytest_sessionguard.options import OPTIONS
 from pytest_sessionguard.rules import RULES, names
 
@@ -83,7 +83,7 @@ def test_commands() -> None:
     assert "-m pytest -n auto" in script
 
 
-@pytest.mark.parametrize("module", [names, leaks, identity])
+@pytest.mark.parametrize("module", [names, leaks, dependencies, identity])
 def test_examples_of_docstrings(module: ModuleType) -> None:
     """The examples in the docstrings run."""
     result = doctest.testmod(module)

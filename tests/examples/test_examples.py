@@ -18,11 +18,12 @@ EXAMPLES = ["chat", "recruiting"]
 pytestmark = pytest.mark.postgres
 
 
-def run(example: str, form: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run the suite of one form as the README does."""
+def run(example: str, form: str, *args: str, file: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the suite of one form, or one file of it, as the README does."""
+    path = f"examples/{example}/{form}/{file}"
     return subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", f"examples/{example}/{form}", "-v", *args),
+            *(sys.executable, "-m", "pytest", path, "-v", *args),
             *("-o", "sessionguard_postgres=embedded", "-p", "no:cacheprovider"),
         ],
         cwd=ROOT,
@@ -85,11 +86,39 @@ def test_mended(example: str) -> None:
     assert read_findings(result.stdout) == []
 
 
+DEPENDENCIES = {
+    "chat": (
+        "get_read_db() does not close its Session in 4 ways of 4",
+        "chat/db.py:38 in get_read_db",
+        "Fix: yield inside the block, or `session.close()` in `finally`:",
+    ),
+    "recruiting": (
+        "get_async_session() does not close its AsyncSession in 3 ways of 4",
+        "recruiting/app.py:21 in get_async_session",
+        "Fix: yield inside the block, or `await session.close()` in `finally`:",
+    ),
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_dependencies(example: str) -> None:
+    """The assertion tells the faulty dependency with its line, and nothing of the mended one."""
+    faulty = run(example, "faulty", file="check_dependencies.py")
+    assert faulty.returncode == 1, faulty.stdout
+    assert all(line in faulty.stdout for line in DEPENDENCIES[example]), faulty.stdout
+    assert " 1 failed" in faulty.stdout.splitlines()[-1]
+    assert read_findings(faulty.stdout) == []
+
+    mended = run(example, "mended", file="check_dependencies.py")
+    assert mended.returncode == 0, mended.stdout
+    assert ", no findings" in mended.stdout
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_both_forms_have_the_same_tests(example: str) -> None:
     """What the faulty form's tests ask is what the mended form's do."""
     folder = ROOT / "examples" / example
-    names = [path.name for path in (folder / "faulty").glob("test_*.py")]
+    names = [path.name for path in (folder / "faulty").glob("[tc]*_*.py")]
 
     assert names
     for name in names:

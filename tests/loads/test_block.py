@@ -17,7 +17,7 @@ from loads.conftest import line_of, name
 from loads.zoo import Author, Owner, Post
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, load_only, sessionmaker
 from sqlalchemy.orm.exc import DetachedInstanceError
 
 from pytest_sessionguard import LazyLoadError, NoLazyLoad, assert_no_lazy_load
@@ -481,3 +481,81 @@ def test_names(author: Any) -> None:
     assert "SG401 Author.posts relationship" == name(finding)
     assert "test_it" == finding.owner.name
     assert [] == [place.label for place in finding.places if not place.site.frames]
+
+
+def test_blocks_of_several_tasks(watching: Any, async_engine: Any) -> None:
+    """Of blocks in several tasks the reader's own raises, and the others end in peace."""
+
+    async def read(number: int, reading: asyncio.Event, others: asyncio.Event) -> str:
+        async with AsyncSession(async_engine) as session:
+            author = await session.get(Author, 1)
+            try:
+                with assert_no_lazy_load():
+                    if number:
+                        reading.set()
+                        await others.wait()
+                        return "in peace"
+                    await reading.wait()
+                    with contextlib.suppress(Exception):
+                        author.posts
+            except LazyLoadError:
+                return "refused"
+            finally:
+                others.set()
+        return "not refused"
+
+    async def main() -> list[str]:
+        reading, others = asyncio.Event(), asyncio.Event()
+        done = await asyncio.gather(*(read(number, reading, others) for number in (0, 1)))
+        await async_engine.dispose()
+        return done
+
+    assert ["refused", "in peace"] == asyncio.run(main())
+
+
+def test_blocks_of_several_threads(watching: Any, engine: Any) -> None:
+    """The same for threads; one without a block of its own is refused by whichever there is."""
+    entered, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with assert_no_lazy_load():
+            entered.set()
+            done.wait(10)
+
+    def read_without() -> None:
+        with Session(engine) as session:
+            session.get(Author, 1).posts
+
+    with ThreadPoolExecutor(2) as pool, Session(engine) as session:
+        author = session.get(Author, 1)
+        holder = pool.submit(hold)
+        entered.wait(10)
+        with pytest.raises(LazyLoadError), assert_no_lazy_load():
+            swallow(author)
+        done.set()
+        assert None is holder.result()
+        with pytest.raises(LazyLoadError), assert_no_lazy_load():
+            pool.submit(read_without).result()
+
+
+def test_expression(watching: Any, engine: Any) -> None:
+    """Of a `query_expression` that a query left out the mend is `with_expression`."""
+    with Session(engine) as session:
+        author = session.scalars(select(Author).options(load_only(Author.name))).first()
+    with pytest.raises(LazyLoadError) as info, assert_no_lazy_load():
+        author.rating
+    assert "SG401 Author.rating expression" == name(info.value.finding)
+    assert "with `with_expression(Author.rating, ...)`" in str(info.value)
+
+
+def test_after_a_fault_inside(watching: Any, engine: Any) -> None:
+    """Where the plugin's guard has stood down, the block has a guard of its own."""
+    with Session(engine) as session:
+        author = session.get(Author, 1)
+        watching.guard.shield.report(ZeroDivisionError("sabotage"))
+        watching.guard.look()
+        author.bio
+        with pytest.raises(LazyLoadError), assert_no_lazy_load():
+            author.posts
+        author.posts
+    watching.guard.shield.fault = None

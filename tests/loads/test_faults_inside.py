@@ -100,7 +100,7 @@ PLACES = (
     "accounts.loads.Load.__init__",
     "accounts.loads.Fault.__init__",
     "guard.Guard.explain",
-    "guard.name_mend",
+    "hints.name_mend",
     "ledger.Ledger.add_load",
     "ledger.Ledger.add_fault",
     "ledger.Ledger.adopt_session",

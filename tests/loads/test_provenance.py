@@ -54,6 +54,45 @@ def by_get(engine):
 
 
 @tells(*ALL)
+def by_a_session_closed_twice(engine):
+    session = Session(engine)  # opened
+    author = session.get(Author, 1)  # loaded
+    session.close()  # closed
+    session.close()
+    return author
+
+
+@tells(*ALL)
+def by_a_session_closed_in_its_block(engine):
+    with Session(engine) as session:  # opened
+        author = session.get(Author, 1)  # loaded
+        session.close()  # closed
+    return author
+
+
+@tells(*ALL)
+def by_a_session_whose_block_had_closed_it(engine):
+    with Session(engine) as session:  # opened closed
+        author = session.get(Author, 1)  # loaded
+    session.close()
+    with session:
+        pass
+    return author
+
+
+@tells(*ALL)
+def by_a_session_begun_again(engine):
+    session = Session(engine)  # opened
+    session.get(Author, 2)
+    session.close()
+    session.begin()
+    author = session.get(Author, 1)  # loaded
+    session.close()  # closed
+    session.close()
+    return author
+
+
+@tells(*ALL)
 def by_select(engine):
     with Session(engine) as session:  # opened closed
         session.scalars(select(Author.id)).all()

@@ -17,14 +17,14 @@ NAME = "pytest_sessionguard"
 # other.
 FLOORS: list[set[str]] = [
     {"model", "shield", "detour", "tally", "extent"},
-    {"callsite", "identity"},
+    {"callsite", "identity", "survey"},
     {"accounts", "baseline"},
     {"ledger"},
     {"timeline"},
     {"watch", "rules", "instances"},
-    {"verdicts", "suppressions"},
+    {"verdicts", "suppressions", "stocktaking", "hints"},
     {"guard"},
-    {"boundary"},
+    {"boundary", "dependencies"},
     {"report", "postgres"},
     {"options"},
     {"settings"},

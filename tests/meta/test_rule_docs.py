@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
-from sqlalchemy import ForeignKey, NullPool, create_engine, select, text
+from sqlalchemy import ForeignKey, NullPool, StaticPool, create_engine, select, text
 from sqlalchemy.exc import InterfaceError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import (
@@ -131,6 +131,8 @@ NAMES = {
     "select": select,
     "selectinload": selectinload,
     "text": text,
+    "create_engine": create_engine,
+    "StaticPool": StaticPool,
     "asyncio": asyncio,
     "InterfaceError": InterfaceError,
 }
@@ -194,6 +196,8 @@ def run(source: str, engine: Any, rule: Any, severity: Severity = Severity.ERROR
             for name in ("connections", "sessions"):
                 for thing in space.get(name, ()):
                     thing.close()
+            for engine in space.get("engines", ()):
+                engine.dispose()
         assert None is guard.shield.fault
         if severity is Severity.OFF:
             assert rule.code not in {finding.rule for finding in findings}
@@ -210,7 +214,9 @@ ON_ASYNCPG = [rule for rule in RULES if rule.code == "SG103"]
 ON_AIOSQLITE = [
     rule for rule in RULES if "asyncio" in blocks_of(rule)[0] and rule not in ON_ASYNCPG
 ]
-SYNC = [rule for rule in RULES if "asyncio" not in blocks_of(rule)[0]]
+# Only a server has backends.
+ON_PSYCOPG = [rule for rule in RULES if rule.code == "SG105"]
+SYNC = [rule for rule in RULES if "asyncio" not in blocks_of(rule)[0] and rule not in ON_PSYCOPG]
 # Their pages read what is there.
 FILLED = ("SG303", "SG304", "SG401", "SG402")
 
@@ -243,6 +249,13 @@ def async_engine(sessionguard_postgres: Any) -> Iterator[Any]:
         warnings.simplefilter("ignore")
         engine.sync_engine.dispose(close=False)
         gc.collect()
+
+
+@pytest.fixture
+def postgres_engine(sessionguard_postgres: Any) -> Iterator[Any]:
+    engine = create_engine(sessionguard_postgres.url_for("psycopg"))
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -307,8 +320,23 @@ def test_async_use_instead(rule: Any, async_engine: Any) -> None:
     assert set() == run(blocks_of(rule)[1], async_engine, rule)
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("rule", ON_PSYCOPG, ids=rule_id)
+def test_server_example(rule: Any, postgres_engine: Any) -> None:
+    """The example breaks this rule and no other."""
+    assert {rule.code} == run(blocks_of(rule)[0], postgres_engine, rule)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("rule", ON_PSYCOPG, ids=rule_id)
+def test_server_use_instead(rule: Any, postgres_engine: Any) -> None:
+    """What to use instead breaks no rule."""
+    assert set() == run(blocks_of(rule)[1], postgres_engine, rule)
+
+
 def test_every_example_is_run() -> None:
     """Sync or async, each page's code is run by one of the tests above."""
     assert ["SG103"] == [rule.code for rule in ON_ASYNCPG]
-    assert ["SG304"] == [rule.code for rule in ON_AIOSQLITE]
-    assert len(RULES) == len(SYNC) + len(ON_ASYNCPG) + len(ON_AIOSQLITE)
+    assert {"SG204", "SG304", "SG305"} == {rule.code for rule in ON_AIOSQLITE}
+    assert ["SG105"] == [rule.code for rule in ON_PSYCOPG]
+    assert len(RULES) == len(SYNC) + len(ON_ASYNCPG) + len(ON_AIOSQLITE) + len(ON_PSYCOPG)

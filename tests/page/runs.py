@@ -194,6 +194,33 @@ def make_empty_document() -> Document:
     return make_document(summary, RUN, "")
 
 
+POOL_ADVICE = {
+    "engine": "postgresql+asyncpg",
+    "kind": "AsyncAdaptedQueuePool",
+    "size": 5,
+    "overflow": 10,
+    "made": "app/db.py:9 in configure",
+    "at_once": 3,
+    "at_once_by": "test_leak",
+    "in_task": 2,
+    "in_task_by": "test_leak",
+    "in_task_at": "app/db.py:41 in get_user",
+    "limit": 15,
+    "safe_workers": 14,
+    "text": "engine postgresql+asyncpg, pool 5+10\n  at most 3 at once\n  20 need 21",
+}
+HOLDOUT = {
+    "engine": "sqlite+aiosqlite",
+    "count": 2,
+    "made": "",
+    "made_by": "",
+    "taken": "app/db.py:41 in get_user",
+    "taken_by": "test_leak",
+    "opened": "",
+    "opened_by": "",
+}
+
+
 def make_rich_document() -> Document:
     """The document of a small run with one of everything, in two processes."""
     summary = Summary()
@@ -267,4 +294,11 @@ def make_rich_document() -> Document:
     piece = {**piece, "process": "gw1", "began": piece["began"] + 0.05}
     piece["engines"][0].update(size=1, overflow=0)
     summary.add(pack([warn, fixture, accepted], Tally(2, 1, 1), timeline=piece))
-    return make_document(summary, RUN, "")
+    document = make_document(summary, RUN, "")
+    document["advice"] = {"pools": [POOL_ADVICE], "holdouts": [HOLDOUT]}
+    document["unused"] = [
+        {"kind": "marker", "what": "SG101", "where": "tests/test_a.py", "text": "a marker to drop"}
+    ]
+    gone = {"rule": "SG102", "path": "app/gone.py", "function": "f", "thing": "", "reason": ""}
+    document["gone"] = [{**gone, "fingerprint": "0" * 32}]
+    return document

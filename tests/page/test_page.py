@@ -13,8 +13,14 @@ from typing import Any
 import html5lib
 import pytest
 from hypothesis import given
-from page.runs import make_big_document, make_hostile_document
+from page.runs import (
+    make_big_document,
+    make_empty_document,
+    make_hostile_document,
+    make_rich_document,
+)
 from report.documents import hostile, make, make_finding, patient
+from report.test_document import VALIDATOR
 
 from pytest_sessionguard.report.html import render
 
@@ -79,6 +85,16 @@ def test_hostile_finding(finding: Any) -> None:
     assert document == page.document
     assert text.isascii()
     html5lib.HTMLParser(strict=True).parse(text)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [make_rich_document(), make_hostile_document(), make_empty_document()],
+    ids=["rich", "hostile", "empty"],
+)
+def test_documents_are_real(document: Any) -> None:
+    """The documents of these tests are such as the schema allows."""
+    VALIDATOR.validate(document)
 
 
 def test_hostile_timeline() -> None:

@@ -388,3 +388,57 @@ def test_async(project, name):
     ini = "[pytest]\nasyncio_mode = auto\n"
     suite = project({"app.py": ASYNC_APP, "test_x.py": body, "pytest.ini": ini})
     assert suite.run(ALL).is_clean()
+
+
+CACHED = """
+import functools
+from app import {class_}, engine, text
+
+@functools.{cache}
+def get_session(name=""):
+    return {class_}(engine)
+
+def make_session():
+    return {class_}(engine)
+"""
+USES = """
+def first():
+    with session_of() as session:
+        session.scalar(text("SELECT 1"))
+    return session
+
+def test_it():
+    session = first()
+    session.scalar(text("SELECT 1"))
+    session.rollback()
+"""
+ASYNC_USES = """
+async def first():
+    async with session_of() as session:
+        await session.scalar(text("SELECT 1"))
+    return session
+
+async def test_it():
+    session = await first()
+    await session.scalar(text("SELECT 1"))
+    await session.rollback()
+    await engine.dispose()
+"""
+
+
+@pytest.mark.parametrize("cache", ("lru_cache", "lru_cache(maxsize=None)"))
+@pytest.mark.parametrize("flavour", ("sync", "async"))
+def test_cached_session(flavour, cache, project):
+    """A session that a cache keeps is closed and used by turns; one that is made anew is not."""
+    app, uses = (APP, USES) if flavour == "sync" else (ASYNC_APP, ASYNC_USES)
+    class_ = "Session" if flavour == "sync" else "AsyncSession"
+    head = "from app import engine, text\nfrom cached import {} as session_of\n"
+    files = {
+        "app.py": app,
+        "cached.py": CACHED.format(class_=class_, cache=cache),
+        "pytest.ini": "[pytest]\nasyncio_mode = auto\n",
+    }
+    cached = project({**files, "test_x.py": head.format("get_session") + uses})
+    assert cached.run(ALL).is_clean()
+    fresh = project({**files, "test_x.py": head.format("make_session") + uses})
+    assert ["SG202 test_it"] == fresh.run(ALL).found

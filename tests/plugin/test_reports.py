@@ -562,6 +562,63 @@ def test_junit_of_a_test_that_ran_twice(project):
     assert "mine" in names
 
 
+BASELINE = "--sessionguard-baseline=accepted.jsonl"
+
+
+def test_accepted(project):
+    """What the baseline lists is told as accepted, and only what is new is annotated."""
+    suite = project(SUITE)
+    suite.run(BASELINE, "--sessionguard-update-baseline")
+    suite.write(
+        "test_two.py", "def test_new():\n    from app import engine\n    engine.connect()\n"
+    )
+    run = suite.run(
+        BASELINE,
+        JSON,
+        *(f"--sessionguard-report={form}" for form in ("sarif", "gitlab", "markdown", "github")),
+        subprocess=True,
+        GITHUB_ACTIONS="true",
+    )
+    assert run.exit == 1
+    document = read(suite)
+    states = {(f["owner"]["name"], f["state"]) for f in document["findings"]}
+    assert ("test_new", "new") in states
+    assert ("test_forget", "accepted") in states
+    assert sum(state == "new" for _, state in states) == 1
+    assert {"SG201", "SG202"} == {entry["rule"] for entry in document["gone"]}
+    (entry,) = json.loads((suite.path / "gl-code-quality-report.json").read_text())
+    assert entry["location"]["path"] == "test_two.py"
+    assert run.text.count("\n::error ") == 1
+    log = json.loads((suite.path / "sessionguard.sarif").read_text())
+    accepted = [r for r in log["runs"][0]["results"] if r["suppressions"]]
+    assert {"SG101", "SG102"} == {result["ruleId"] for result in accepted}
+    text = (suite.path / "sessionguard.md").read_text()
+    assert "### sessionguard: 1 error\n" in text
+    assert "5 accepted by the baseline, 2 in the baseline and found no more." in text
+
+
+def test_suppressed_for_nothing(project):
+    """A suppression that suppresses nothing is told."""
+    suite = project(SUITE)
+    suite.write("test_one.py", "")
+    suite.write("test_two.py", "def test_x():  # sessionguard: ignore[SG101] for nothing\n  pass\n")
+    suite.run(JSON, "--sessionguard-report=markdown")
+    (unused,) = read(suite)["unused"]
+    assert unused["where"] == "test_two.py:1"
+    assert "1 suppressed, and not found." in (suite.path / "sessionguard.md").read_text()
+
+
+def test_pools(project):
+    """How the pools were used stands in the document, whoever of the workers saw the peak."""
+    suite = project(SUITE)
+    for args in ((), ("-n2",)):
+        if args:
+            pytest.importorskip("xdist")
+        suite.run(*args, JSON)
+        (pool,) = read(suite)["advice"]["pools"]
+        assert (pool["engine"], pool["limit"]) == ("sqlite+pysqlite", 15)
+
+
 def test_values_stay_out(project):
     """A password in a test's id, and the values of a statement, stand in no report."""
     suite = project(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Any
 
 from hypothesis import settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_sessionguard.identity import identify
 from pytest_sessionguard.model import CallSite, Finding, Frame, Owner, Place, Severity
+from pytest_sessionguard.report import sentences
 from pytest_sessionguard.report.document import RunFacts, make_document
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.rules import RULES
@@ -26,8 +29,10 @@ RUN = RunFacts(
     pytest="9.2.0",
     platform="Linux",
 )
-# Enough for the words of every rule.
+# Whatever the sentences of the rules ask for.
+_ASKED = re.findall(r'facts(?:\.get\(|\[)"(\w+)"', inspect.getsource(sentences))
 FACTS: dict[str, Any] = {
+    **{name: 2 for name in _ASKED if name not in ("boundary", "entered", "now", "asserted")},
     "count": 1,
     "holder": "Session",
     "engine": "postgresql+asyncpg",

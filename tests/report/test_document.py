@@ -19,6 +19,7 @@ from pytest_sessionguard.report import document as module
 from pytest_sessionguard.report.document import DocumentError, check_document, make_document
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.wording import tell
+from pytest_sessionguard.survey import Holdout, PoolUse, Survey
 from pytest_sessionguard.tally import Tally
 
 
@@ -65,6 +66,25 @@ def test_document() -> None:
     assert finding == Finding.from_json(first)
     assert {"tests": 9, "engines": 1, "sessions": 12} == document["tally"]
     assert {"name", "version"} == set(document["tool"])
+
+
+def test_pools() -> None:
+    """The use of pools comes with what it leads to, in an order of its own."""
+    summary = Summary()
+    use = PoolUse("postgresql+asyncpg", "QueuePool", 5, 10, in_task=2, in_task_at="app/x.py:3 in f")
+    other = PoolUse("duckdb", "NullPool")
+    for survey in (Survey((use, other)), Survey((other, use))):
+        summary.survey = survey
+        document = make_document(summary, RUN, ROOT)
+        VALIDATOR.validate(document)
+        first, second = document["advice"]["pools"]
+        assert ("duckdb", None, None) == (first["engine"], first["limit"], first["safe_workers"])
+        assert ("postgresql+asyncpg", 15, 14) == (
+            second["engine"],
+            second["limit"],
+            second["safe_workers"],
+        )
+        assert second["text"].splitlines()[-1].startswith("  up to 14 workers cannot deadlock")
 
 
 def test_no_timeline() -> None:
@@ -126,6 +146,12 @@ def test_paths_are_relative() -> None:
         ("postgresql+asyncpg://ann:s3cret@db:5432/app", "postgresql+asyncpg://ann:***@db:5432/app"),
         ("x://u:p%40ss:w@h y://v:q@i", "x://u:***@h y://v:***@i"),
         ("postgresql://ann@db/app", "postgresql://ann@db/app"),
+        ("x://u:p@ss@h/d", "x://u:***@h/d"),
+        ("http://h:80/a@b", "http://h:80/a@b"),
+        ("host=db password=s3cret user=ann", "host=db password=*** user=ann"),
+        ("PWD='a b';x, password = \"c\"", "PWD=***;x, password = ***"),
+        (f"/mnt{ROOT}/x.py", f"/mnt{ROOT}/x.py"),
+        (f"({ROOT}/x.py)", "(x.py)"),
         (f"KeyError: {ROOT}/app/db.py", "KeyError: app/db.py"),
         ("E: boom\n[SQL: INSERT INTO t VALUES (7)]\n[parameters: ('s3cret',)]", "E: boom"),
         ("lone \udc80", "lone \\udc80"),
@@ -135,10 +161,13 @@ def test_nothing_is_given_away(text: str, left: str) -> None:
     """No text holds a password, a value of a statement, or a folder of this machine."""
     summary = Summary()
     summary.add(pack([], Tally(), text))
-    summary.advice = {"engines": [{text: text}]}
+    summary.gone = [{text: text}]
+    summary.survey = Survey((PoolUse("e", "QueuePool", made=text),), (Holdout(text),))
     document = make_document(summary, RUN, ROOT)
     assert left == document["fault"]
-    assert {"engines": [{left: left}]} == document["advice"]
+    assert [{left: left}] == document["gone"]
+    assert left == document["advice"]["pools"][0]["made"]
+    assert left == document["advice"]["holdouts"][0]["engine"]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ def test_markdown_tells_how_it_ended() -> None:
     assert "<code>ValueError: &lt;b&gt;</code>" in text
 
 
+def test_markdown_tells_of_pools() -> None:
+    """What the pools need is folded away at the end."""
+    document = make()
+    document["advice"]["pools"] = [{"text": "engine x\n  ```\n  any pool"}]
+    end = "<details><summary>Pools</summary>\n\n````text\nengine x\n  ```\n  any pool\n````\n\n"
+    assert markdown.write(document).endswith(f"{end}</details>\n")
+
+
 def test_markdown_names() -> None:
     """Names stand as they are, in marks that they do not hold; pipes and lines are kept apart."""
     finding = make_finding(path="a|b`c.py", function="`f\n``", line=1)

@@ -325,7 +325,7 @@ def test_a_thread_that_is_about_to_close(desk: Desk) -> None:
 
 def test_a_thread_that_does_not_close(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that a living thread keeps is found when the moment is over."""
-    monkeypatch.setattr("pytest_sessionguard.guard._GRACE", 0.02)
+    monkeypatch.setattr("pytest_sessionguard.accounts.threads._GRACE", 0.02)
     stop, taken = threading.Event(), threading.Event()
 
     def serve() -> None:

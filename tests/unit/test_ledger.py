@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_sessionguard.accounts import Account, Lease
+from pytest_sessionguard.accounts.threads import threads_out
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.model import Owner
 
@@ -251,14 +252,14 @@ def test_threads_out(books: Any) -> None:
     dead.join()
     try:
         lease = books.lease("mine")
-        assert not books.ledger.threads_out([books.account])
+        assert not threads_out([books.account])
         lease.thread = dead.ident
-        assert not books.ledger.threads_out([books.account])
+        assert not threads_out([books.account])
         lease.thread = living.ident
-        assert books.ledger.threads_out([books.account])
-        assert not books.ledger.threads_out([books.ledger.elsewhere])
+        assert threads_out([books.account])
+        assert not threads_out([books.ledger.elsewhere])
         books.close(lease)
-        assert not books.ledger.threads_out([books.account])
+        assert not threads_out([books.account])
     finally:
         stop.set()
         living.join()

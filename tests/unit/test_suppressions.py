@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_sessionguard.model import CallSite, Finding, Frame, Owner, Place, Severity
+from pytest_sessionguard.rules.names import find_rules
 from pytest_sessionguard.suppressions import Kind, Record, Sieve, Suppression
 from pytest_sessionguard.suppressions.comments import read_source
 from pytest_sessionguard.suppressions.paths import fits
@@ -30,7 +31,7 @@ MARK = "# sessionguard: ignore[SG101] why"
         ("# sessionguard: ignore[SG101] why", {"SG101"}),
         ("#sessionguard:ignore[leaked-connection]why", {"SG101"}),
         ("# sessionguard: ignore[SG101, SG201] why", {"SG101", "SG201"}),
-        ("# sessionguard: ignore[SG1] why", {"SG101", "SG102", "SG103"}),
+        ("# sessionguard: ignore[SG1] why", set(find_rules("SG1"))),
         ("# SessionGuard: Ignore[sg101] why", None),
         ("# noqa: S608  # sessionguard: ignore[SG101] why  # noqa", {"SG101"}),
     ],

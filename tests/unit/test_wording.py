@@ -63,6 +63,17 @@ def make(
             Place("checked out", at(41)),
             Place("opened", at(40), "{}, in the loop of test_before"),
         ),
+        "SG104": (
+            Place("asked for", at(43)),
+            Place("while holding", at(41)),
+            Place("held by", at(40), f"{holder} opened at {{}}"),
+        ),
+        "SG105": (
+            Place("checked out", at(41), "{}  (engine postgresql+asyncpg)"),
+            LIFE[1],
+            LIFE[2],
+        ),
+        "SG106": (Place("made", at(40), "{}  (engine postgresql+asyncpg)"),),
         "SG201": (
             Place("opened", at(40), f"{holder} at {{}}"),
             Place("connection", at(41), "{}, still checked out"),
@@ -72,10 +83,23 @@ def make(
             Place("block ended", at(40), "the block of {} ended at line 50"),
             Place("connection", at(51), "{}, never returned"),
         ),
+        "SG204": (
+            Place("handed over", at(51), "{}, by create_task"),
+            Place("session", at(40), f"{holder} opened at {{}}"),
+            Place("closed", at(40), "the block of {}, which ends at line 50"),
+            Place("used again", at(60)),
+            Place("connection", at(61), "{}, never returned"),
+        ),
+        "SG205": (
+            Place("closed", at(50)),
+            Place("opened", at(40), f"{holder} at {{}}"),
+            Place("written", at(45)),
+        ),
         "SG301": (*RESULT, LIFE[1]),
         "SG302": (*RESULT, *LIFE[1:]),
         "SG303": (Place("raised at", at(60)), *LIFE),
         "SG304": (Place("raised at", at(60)), *LIFE),
+        "SG305": (Place("handed over", at(51), "{}, by add_task"), *LIFE[1:]),
         "SG401": (Place("read at", at(60)), *LIFE),
         "SG402": (Place("read at", at(60)), *LIFE),
         "SG403": (Place("read at", at(60)), *LIFE),
@@ -85,13 +109,25 @@ def make(
         kind = "attached" if rule == "SG301" else "expired"
         known = {"count": count, "function": "app.services.get_user", "instances": count}
         known |= {"models": "User", "kind": kind, "consequence": "It breaks.", "mend": "mend it."}
+    elif rule == "SG305":
+        known |= {"models": "User", "late": True}
     elif rule >= "SG3":
         known = {"count": count, "attribute": "Slot.city", "kind": "relationship"}
         known |= {"parents": count + 1, "asked": False, "error": ""}
-    elif rule != "SG201":
+    elif rule not in ("SG105", "SG106", "SG201", "SG205"):
         known |= POOL
-    if rule == "SG202":
+    if rule in ("SG202", "SG204"):
         known["connection"] = "out"
+    if rule == "SG204":
+        known["late"] = False
+    if rule == "SG105":
+        known |= {"how": "cancelled", "state": "active", "locks": 0}
+    if rule == "SG106":
+        known["connections"] = count
+    if rule == "SG205":
+        known["changes"] = "1 new User"
+    if rule == "SG104":
+        known |= {"depth": 2, "limit": 15}
     return Finding(rule, NAMES[rule], Severity.ERROR, owner, places, {**known, **facts}, "t.py::x")
 
 
@@ -133,6 +169,7 @@ def test_nothing_is_left_to_fill_in(finding: Finding) -> None:
             # `close()` and `engine.connect()` are words of the remedies.
             bare = text.replace("close()", "").replace("connect()", "").replace("remove()", "")
             bare = bare.replace("engine.dispose()", "").replace("async_session()", "")
+            bare = bare.replace("commit()", "")
             assert leftover not in bare
 
 
@@ -145,6 +182,10 @@ def test_number(finding: Finding) -> None:
         number = "returned 1 User" if count == 1 else "returned 12 instances of User"
         assert number in title
         assert ("in 12 calls" in title) == (count == 12)
+        return
+    if finding.rule == "SG305":
+        assert ("1 User" if count == 1 else "12 instances of User") in title
+        assert (" were handed" in title) == (count == 12)
         return
     if finding.rule >= "SG3":
         assert title.startswith(("Slot.city ", "reading Slot.city "))
@@ -227,8 +268,25 @@ def test_one_finding_in_full() -> None:
 )
 def test_consequence_of_each_pool(facts: Any, words: str) -> None:
     """What a leak leads to depends on the pool; numbers are told only where they are limits."""
-    for rule in ("SG101", "SG202"):
+    for rule in ("SG101", "SG202", "SG204"):
         assert words in tell(make(rule, TEST, **facts))
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "15 such callers at once take all 15 and wait 30 s for one more, in vain;"),
+        ({}, "N callers need a pool of N + 1."),
+        ({"depth": 3}, "8 such callers at once take all 15"),
+        ({"depth": 3}, "N callers need a pool of 2 * N + 1."),
+        ({"limit": 1, "pool_timeout": 2}, "1 such caller takes all 1 and waits 2 s for one more"),
+        ({"pool_timeout": 0}, "take all 15 and wait for one more, in vain"),
+    ],
+    ids=str,
+)
+def test_who_waits_for_whom(facts: Any, words: str) -> None:
+    """How many callers can deadlock, and how large the pool of N callers must be."""
+    assert words in tell(make("SG104", TEST, **facts))
 
 
 @pytest.mark.parametrize(
@@ -292,6 +350,17 @@ def test_way_out_of_an_assertion() -> None:
             make("SG103", TEST),
             "1 connection was opened under another event loop than that of test_create",
         ),
+        (
+            make("SG104", TEST, count=2),
+            "2 connections were asked for while one of that pool was held, in test_create",
+        ),
+        (
+            make("SG106", FIXTURES[2]),
+            (
+                "1 engine was left with open connections after "
+                "the module-scoped fixture `db` was torn down"
+            ),
+        ),
         (make("SG201", TEST), "1 Session was still open after test_create"),
         (
             make("SG201", TEST, collected=True),
@@ -312,8 +381,33 @@ def test_way_out_of_an_assertion() -> None:
             ),
         ),
         (
+            make("SG204", TEST, holder="AsyncSession"),
+            (
+                "1 AsyncSession was handed to a background task that outlives its session, "
+                "in test_create"
+            ),
+        ),
+        (
+            make("SG204", TEST, late=True, count=2),
+            (
+                "2 Sessions were handed to a background task that runs after the response, "
+                "in test_create"
+            ),
+        ),
+        (
+            make("SG305", TEST, late=False),
+            (
+                "1 User, still of a session, was handed to a background task that outlives its "
+                "session, in test_create"
+            ),
+        ),
+        (
             make("SG202", TEST, connection=None),
             "1 Session began again below the `with` block that had closed it, in test_create",
+        ),
+        (
+            make("SG205", TEST, holder="AsyncSession"),
+            "1 AsyncSession was closed with uncommitted changes, in test_create",
         ),
     ],
 )

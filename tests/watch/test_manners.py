@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.ext.asyncio import (
     AsyncSession,
     async_sessionmaker,
@@ -23,13 +23,16 @@ from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.model import Owner
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch import Watchers
+from pytest_sessionguard.watch.engines import EngineWatch
 from pytest_sessionguard.watch.faults import FAULTS
 from pytest_sessionguard.watch.pools import PoolWatch
 from pytest_sessionguard.watch.private import find_attribute_loader
+from pytest_sessionguard.watch.servers import ServerWatch
 
 LOADERS = (find_attribute_loader()[0],)
 ONE = text("SELECT 1")
 CLASSES = (
+    Engine,
     Pool,
     QueuePool,
     SingletonThreadPool,
@@ -42,7 +45,7 @@ CLASSES = (
     *FAULTS,
 )
 WRAPPED = (
-    *("Pool", "SingletonThreadPool", "Session", "AsyncSession"),
+    *("Engine", "Pool", "SingletonThreadPool", "Session", "AsyncSession"),
     *(class_.__name__ for class_ in (*LOADERS, *FAULTS)),
 )
 
@@ -75,7 +78,9 @@ def make_watchers() -> Watchers:
 def listeners(watchers: Watchers) -> list[tuple[Any, str, Any]]:
     found = []
     for watcher in watchers._installed:
-        target: Any = Pool if isinstance(watcher, PoolWatch) else Session
+        target: Any = (
+            Pool if isinstance(watcher, (EngineWatch, PoolWatch, ServerWatch)) else Session
+        )
         events = getattr(watcher, "_listeners", {})
         found += [(target, name, listener) for name, listener in events.items()]
     return found
@@ -99,6 +104,7 @@ def test_only_the_named_methods_are_wrapped(bare: None) -> None:
     now = attributes()
     watchers.remove()
     assert {
+        ("Engine", "__init__"),
         ("Pool", "connect"),
         ("Session", "__init__"),
         ("Session", "__enter__"),
@@ -111,6 +117,10 @@ def test_only_the_named_methods_are_wrapped(bare: None) -> None:
         ("Session", "scalars"),
         ("Session", "expunge"),
         ("Session", "expunge_all"),
+        ("Session", "bulk_save_objects"),
+        ("Session", "bulk_insert_mappings"),
+        ("Session", "bulk_update_mappings"),
+        ("AsyncSession", "reset"),
         ("AsyncSession", "__aenter__"),
         ("AsyncSession", "__aexit__"),
         ("AsyncSession", "close"),
@@ -128,6 +138,9 @@ def test_listeners_are_gone(bare: None) -> None:
     watchers.install()
     known = listeners(watchers)
     assert {"checkin", "detach", "invalidate"} <= {name for _, name, _ in known}
+    assert {"connect", "after_flush", "after_commit", "after_soft_rollback"} <= {
+        name for _, name, _ in known
+    }
     assert {"after_transaction_create", "after_begin"} <= {name for _, name, _ in known}
     assert [True] * len(known) == [event.contains(*one) for one in known]
     watchers.remove()

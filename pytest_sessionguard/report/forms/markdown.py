@@ -36,6 +36,8 @@ def write(document: Document, limit: int = _LIMIT) -> str:
         parts.append("\n".join([*rows, *table]))
     details, left = _fit([_tell_text(group) for group in new], left)
     parts += details
+    pools, left = _fit(_tell_pools(document), left)
+    parts += pools
     if len(details) < len(new):
         missing = len(new) - len(details)
         parts.append(f"The full texts of {missing} more did not fit; the JSON report has them.")
@@ -108,15 +110,26 @@ def _tell_row(group: Group) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _tell_pools(document: Document) -> list[str]:
+    pools = document["advice"].get("pools", ())
+    text = "\n".join(pool["text"] for pool in pools)
+    return [_fold("Pools", text)] if text else []
+
+
 def _tell_text(group: Group) -> str:
-    text = "".join(_show(char) for char in group.first["text"])
+    text = group.first["text"]
     others = _one_line(group.tell_others())
     if others:
         text += f"\n  {others}"
-    fence = _fence(text, 3)
     spot = html.escape(_one_line(str(group.spot)))
-    head = f"<summary>{group.head} at <code>{spot}</code></summary>"
-    return f"<details>{head}\n\n{fence}text\n{text}\n{fence}\n\n</details>"
+    return _fold(f"{group.head} at <code>{spot}</code>", text)
+
+
+def _fold(head: str, text: str) -> str:
+    """Write text that is shown when one asks for it."""
+    text = "".join(_show(char) for char in text)
+    fence = _fence(text, 3)
+    return f"<details><summary>{head}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>"
 
 
 def _quote(text: str) -> str:

@@ -167,18 +167,36 @@ function makeEngineTable(engine, index, name) {
   return details;
 }
 
+// What size each pool needs, in the words of the terminal.
+function showAdvice() {
+  const { pools = [], holdouts = [] } = report.advice || {};
+  if (pools.length) {
+    const items = pools.map((pool) => {
+      const [head, ...rest] = pool.text.split("\n").map((line) => line.trim());
+      return make("li", {}, make("span", { class: "mono" }, head), rest.map((line) => make("div", { class: "muted" }, line)));
+    });
+    byId("engine-list").append(make("details", { class: "advice" }, make("summary", {}, "What size the pools need"), make("ul", {}, items)));
+  }
+  if (holdouts.length) {
+    const total = holdouts.reduce((sum, holdout) => sum + holdout.count, 0);
+    byId("notes").append(make("p", { class: "note" }, `${count(total, "connection")} kept a thread alive when the run was over: close them on their loop, or the process does not end by itself.`));
+  }
+}
+
 function showEngines() {
-  if (!isRecorded || !timeline.engines.length) return;
-  byId("engines").hidden = false;
-  byId("engines-lead").append("How many connections were checked out of each pool, and how many it can give.");
+  const { pools = [] } = report.advice || {};
+  byId("engines").hidden = !timeline.engines.length && !pools.length;
+  if (timeline.engines.length) byId("engines-lead").append("How many connections were checked out of each pool, and how many it can give.");
   const order = timeline.engines
     .map((engine, index) => ({ engine, index }))
     .sort((a, b) => nearness(b.engine) - nearness(a.engine) || b.engine.peak - a.engine.peak || a.index - b.index);
   const add = (box, list) => box.append(...list.map(({ engine, index }) => makeEngine(engine, index)));
   add(byId("engine-list"), order.slice(0, SHOWN_ENGINES));
   const others = order.slice(SHOWN_ENGINES);
-  if (!others.length) return;
-  const details = make("details", {}, make("summary", {}, `${count(others.length, "pool")} more, farther from their limits`));
-  details.addEventListener("toggle", () => details.open && details.childElementCount === 1 && add(details, others));
-  byId("engine-list").append(details);
+  if (others.length) {
+    const details = make("details", {}, make("summary", {}, `${count(others.length, "pool")} more, farther from their limits`));
+    details.addEventListener("toggle", () => details.open && details.childElementCount === 1 && add(details, others));
+    byId("engine-list").append(details);
+  }
+  showAdvice();
 }

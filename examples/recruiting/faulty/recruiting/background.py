@@ -34,4 +34,4 @@ async def remind_recruiter(slot: Slot, session: AsyncSession) -> None:
     stored = await session.get_one(Slot, slot.id)
     stored.status = "reminded"
     await session.commit()
-    await session.refresh(stored)  # fault: SG102
+    await session.refresh(stored)  # fault: SG204

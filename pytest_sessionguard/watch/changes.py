@@ -1,0 +1,323 @@
+"""Changes that a session holds when it is closed, and that nobody has committed.
+
+What was written is known by public events and by the statements that pass `Session.execute` and
+its like; what was not written yet, the session itself tells. A listener to ``do_orm_execute`` would
+cost more, and below SQLAlchemy 2.0.50 it breaks ``yield_per`` (sqlalchemy issue 13301).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import TextClause
+
+from pytest_sessionguard.accounts import Dropped, SessionRecord
+from pytest_sessionguard.callsite import Trace, Tracer
+from pytest_sessionguard.ledger import Ledger
+from pytest_sessionguard.shield import Shield
+from pytest_sessionguard.watch.patches import Patches
+from pytest_sessionguard.watch.places import (
+    find_worker,
+    is_test_code,
+    is_test_file,
+    works_for_caller,
+)
+from pytest_sessionguard.watch.private import KEY
+
+_WRITES = re.compile(
+    r"\s*(?:insert|update|delete|merge|replace)\b|\s*with\b.*\b(?:insert|update|delete|merge)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_COMMENTS = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
+# What `join_transaction_mode` is where nobody sets it; whoever does has an outer transaction.
+_NO_HARNESS = "conditional_savepoint"
+
+
+class Written:
+    """That a session has written something since its transaction began.
+
+    Attributes:
+        trace: Where.
+        savepoints: Weak references to the savepoints in which it did.
+    """
+
+    __slots__ = ("savepoints", "trace")
+
+    def __init__(self, trace: Trace, savepoint: Any) -> None:
+        self.trace = trace
+        self.savepoints: list[Callable[[], Any]] = []
+        while savepoint is not None and savepoint.nested:
+            self.savepoints.append(weakref.ref(savepoint))
+            savepoint = savepoint.parent
+
+
+class ChangeWatch:
+    """The watcher of changes that are dropped.
+
+    Args:
+        ledger: What it writes.
+        shield: What takes its own faults.
+        root: The folder of the project.
+    """
+
+    def __init__(self, ledger: Ledger, shield: Shield, root: str) -> None:
+        self._ledger = ledger
+        self._shield = shield
+        self._root = root
+        self._patches = Patches()
+        self._capture = Tracer().capture
+        self._listeners = {
+            "after_flush": self._make_flush(),
+            "after_commit": self._make_commit(),
+            "after_soft_rollback": self._make_rollback(),
+        }
+        self._knows_async = False
+
+    def install(self) -> None:
+        """Begin to watch."""
+        for name, listener in self._listeners.items():
+            event.listen(Session, name, listener)
+        for name in ("execute", "scalar", "scalars"):
+            self._patches.wrap(Session, name, self._make_statement)
+        for name in ("bulk_save_objects", "bulk_insert_mappings", "bulk_update_mappings"):
+            self._patches.wrap(Session, name, self._make_bulk)
+        for name in ("close", "reset"):
+            if name in Session.__dict__:  # `reset` came with SQLAlchemy 2.0.22
+                self._patches.wrap(Session, name, self._make_close)
+        self.install_async()
+
+    def install_async(self) -> None:
+        """Begin to watch ``AsyncSession`` too, once the user's project has imported it."""
+        module = sys.modules.get("sqlalchemy.ext.asyncio.session")
+        if self._knows_async or not hasattr(module, "AsyncSession"):
+            return
+        self._knows_async = True
+        class_ = module.AsyncSession  # type: ignore[union-attr]
+        self._patches.wrap(class_, "__aexit__", self._make_async_exit)
+        for name in ("close", "reset"):
+            if name in class_.__dict__:
+                self._patches.wrap(class_, name, self._make_async_close)
+
+    def remove(self) -> None:
+        """Stop watching and leave the classes as they were."""
+        for name, listener in self._listeners.items():
+            event.remove(Session, name, listener)
+        self._patches.remove()
+        self._knows_async = False
+
+    def _make_flush(self) -> Any:
+        write, capture = self._write, self._capture
+
+        def on_flush(session: Any, flush_context: Any) -> None:
+            write(session, capture)
+
+        return on_flush
+
+    def _make_commit(self) -> Any:
+        failed = self._shield.report
+
+        def on_commit(session: Any) -> None:
+            try:
+                record = session.__dict__.get(KEY)
+                # A savepoint that is released commits nothing.
+                if record is not None and not session.in_nested_transaction():
+                    record.written = None
+            except Exception as error:
+                failed(error)
+
+        return on_commit
+
+    def _make_rollback(self) -> Any:
+        failed = self._shield.report
+
+        def on_rollback(session: Any, previous_transaction: Any) -> None:
+            try:
+                record = session.__dict__.get(KEY)
+                written = record.written if record is not None else None
+                if written is not None and _undoes(previous_transaction, written):
+                    record.written = None
+            except Exception as error:
+                failed(error)
+
+        return on_rollback
+
+    def _make_statement(self, original: Any) -> Any:
+        write, capture = self._write, Tracer().capture
+
+        def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            result = original(self, *args, **kwargs)
+            statement = args[0] if args else kwargs.get("statement")
+            if getattr(statement, "is_dml", False) or type(statement) is TextClause:
+                write(self, capture, statement, result)
+            return result
+
+        return execute
+
+    def _make_bulk(self, original: Any) -> Any:
+        write, capture = self._write, Tracer().capture
+
+        def bulk(self: Any, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            result = original(self, *args, **kwargs)
+            write(self, capture)
+            return result
+
+        return bulk
+
+    def _make_close(self, original: Any) -> Any:
+        def close(self: Any) -> None:
+            __tracebackhide__ = True
+            watch._close(self)
+            original(self)
+
+        watch = self
+        return close
+
+    # SQLAlchemy closes an async session in a greenlet, or a task of its own, where neither the
+    # block nor the exception that leaves it is in sight: these look before.
+
+    def _make_async_exit(self, original: Any) -> Any:
+        async def __aexit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
+            __tracebackhide__ = True
+            record = watch._close_async(self, in_peace=type_ is None)
+            try:
+                return await original(self, type_, value, traceback)
+            finally:
+                if record is not None:
+                    record.is_looked_at = False
+
+        watch = self
+        return __aexit__
+
+    def _make_async_close(self, original: Any) -> Any:
+        async def close(self: Any) -> None:
+            __tracebackhide__ = True
+            record = watch._close_async(self, in_peace=True)
+            try:
+                await original(self)
+            finally:
+                if record is not None:
+                    record.is_looked_at = False
+
+        watch = self
+        return close
+
+    def _write(self, session: Any, capture: Any, statement: Any = None, result: Any = None) -> None:
+        """Note that a session has written something that its transaction will keep or drop."""
+        try:
+            record = session.__dict__.get(KEY)
+            if record is None or record.written is not None or not session.in_transaction():
+                return
+            if type(statement) is TextClause and not writes(statement.text):
+                return
+            if statement is not None and getattr(result, "rowcount", -1) == 0:
+                return  # it met no row
+            record.written = Written(capture(), session.get_nested_transaction())
+        except Exception as error:
+            self._shield.report(error)
+
+    def _close_async(self, session: Any, *, in_peace: bool) -> SessionRecord | None:
+        inner = getattr(session, "sync_session", None)  # a double of the user's may have none
+        record: SessionRecord | None = getattr(inner, KEY, None)
+        if record is None or record.is_looked_at:
+            return None
+        self._close(inner, in_peace=in_peace)
+        record.is_looked_at = True
+        return record
+
+    def _close(self, session: Any, *, in_peace: bool = True) -> None:
+        """Enter what a session that is about to be closed has not committed."""
+        try:
+            record = session.__dict__.get(KEY)
+            if record is None or record.is_looked_at:
+                return
+            written, record.written = record.written, None
+            if not in_peace or sys.exc_info()[0] is not None or not session.in_transaction():
+                return
+            changes = _tell_changes(session)
+            if (changes or written is not None) and session.is_active:
+                trace = written.trace if written is not None else None
+                self._drop(session, record, changes, trace)
+        except Exception as error:
+            self._shield.report(error)
+
+    def _drop(
+        self, session: Any, record: SessionRecord, changes: str, written: Trace | None
+    ) -> None:
+        if not record.account.is_due or self._is_of_tests(record, written) or _is_lent(session):
+            return
+        worker = find_worker(self._root)
+        # Whoever has a `commit` that was not reached meant to: an exception that it has caught, or
+        # an early return.
+        if worker is None or "commit" in worker.co_names:
+            return
+        dropped = Dropped(self._capture(), record, changes, written)
+        record.account.dropped.append(dropped)
+
+    def _is_of_tests(self, record: SessionRecord, written: Trace | None) -> bool:
+        """Tell whether a test opened the session, or wrote with it."""
+        if record.opened is None or (written is not None and is_test_code(written, self._root)):
+            return True
+        for code in record.opened.marks[::2]:
+            if is_test_file(code.co_filename, self._root):
+                return True
+            if not works_for_caller(code):
+                return False
+        return not record.opened.marks
+
+
+def writes(text: str) -> bool:
+    """Tell whether a textual statement changes rows.
+
+    Args:
+        text: SQL.
+
+    Returns:
+        Whether it begins as one that does.
+    """
+    return _WRITES.match(_COMMENTS.sub(" ", text)) is not None
+
+
+def _undoes(transaction: Any, written: Written) -> bool:
+    """Tell whether a transaction or savepoint that is rolled back takes what was written along."""
+    if not transaction.nested:
+        return transaction.parent is None
+    return any(savepoint() is transaction for savepoint in written.savepoints)
+
+
+def _tell_changes(session: Any) -> str:
+    """Tell what of a session's objects was not written yet."""
+    parts = _count("new", session.new) + _count("deleted", session.deleted)
+    if session.identity_map.check_modified():
+        changed = (o for o in session.dirty if session.is_modified(o))
+        parts += _count("changed", changed)
+    return ", ".join(parts)
+
+
+def _count(what: str, objects: Iterable[Any]) -> list[str]:
+    names = Counter(type(thing).__name__ for thing in objects)
+    return [f"{count} {what} {name}" for name, count in sorted(names.items())]
+
+
+def _is_lent(session: Any) -> bool:
+    """Tell whether somebody else ends the session's transaction: that of a savepoint harness."""
+    if getattr(session, "join_transaction_mode", _NO_HARNESS) != _NO_HARNESS:
+        return True
+    if session.bind is not None:
+        return isinstance(session.bind, Connection)
+    for thing in (*session.new, *session.dirty, *session.deleted):
+        try:
+            return isinstance(session.get_bind(type(thing)), Connection)
+        except InvalidRequestError:  # UnboundExecutionError
+            return True
+    return False

@@ -1,0 +1,82 @@
+"""Engines: where each was made, and the connections to the server that it opens.
+
+It costs something where an engine is made and where a connection is opened, and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.pool import Pool
+
+from pytest_sessionguard.accounts import EngineRecord
+from pytest_sessionguard.callsite import Tracer
+from pytest_sessionguard.ledger import Ledger
+from pytest_sessionguard.shield import Shield
+from pytest_sessionguard.watch.patches import Patches
+from pytest_sessionguard.watch.private import KEY, find_pool, name_engine
+
+
+class EngineWatch:
+    """The watcher of engines.
+
+    Args:
+        ledger: What it writes.
+        shield: What takes its own faults.
+    """
+
+    def __init__(self, ledger: Ledger, shield: Shield) -> None:
+        self._ledger = ledger
+        self._shield = shield
+        self._patches = Patches()
+        self._listeners = {"connect": self._make_connect()}
+
+    def install(self) -> None:
+        """Begin to watch."""
+        for name, listener in self._listeners.items():
+            event.listen(Pool, name, listener)
+        self._patches.wrap(Engine, "__init__", self._make_init)
+
+    def remove(self) -> None:
+        """Stop watching and leave the classes as they were."""
+        for name, listener in self._listeners.items():
+            event.remove(Pool, name, listener)
+        self._patches.remove()
+
+    def _make_init(self, original: Any) -> Any:
+        ledger, failed, capture = self._ledger, self._shield.report, Tracer().capture
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
+            original(self, *args, **kwargs)
+            try:
+                dialect, account = self.dialect, ledger.current
+                record = EngineRecord(account, capture(), **name_engine(dialect))
+                setattr(dialect, KEY, record)
+                ledger.made.add(record)
+                if account.is_due:
+                    account.engines.append(record)
+            except Exception as error:
+                failed(error)
+
+        return __init__
+
+    def _make_connect(self) -> Any:
+        ledger, failed = self._ledger, self._shield.report
+
+        def on_connect(dbapi_connection: Any, record: Any) -> None:
+            try:
+                dialect = getattr(find_pool(record), "_dialect", None)
+                engine = getattr(dialect, KEY, None)
+                if engine is None and dialect is not None:
+                    # It is older than the watching.
+                    engine = EngineRecord(ledger.elsewhere, None, **name_engine(dialect))
+                    setattr(dialect, KEY, engine)
+                if engine is not None:
+                    ledger.made.add(engine)
+                    engine.connections.add(record)
+            except Exception as error:
+                failed(error)
+
+        return on_connect

@@ -1,0 +1,585 @@
+"""SG205: a session of the application, closed in peace with changes that nobody committed."""
+
+# ruff: noqa: E501 (lines are as long as a user sees them)
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from pytest_sessionguard.watch.changes import writes
+
+APP = """
+    import asyncio
+    import contextlib
+    import pickle
+
+    from sqlalchemy import create_engine, delete, event, func, insert, select, text, update
+    from sqlalchemy.exc import IntegrityError
+    from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
+
+    class Base(DeclarativeBase): pass
+
+    class User(Base):
+        __tablename__ = "users"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column()
+
+    engine = create_engine("sqlite:///app.db")
+    Base.metadata.drop_all(engine)
+    Base.metadata.create_all(engine)
+    with Session(engine) as session, session.begin():
+        session.add(User(id=1, name="ann"))
+    factory = sessionmaker(engine)
+
+    def get_session():
+        return factory()
+
+    @contextlib.contextmanager
+    def lend():
+        with factory() as session:
+            yield session
+
+    class Unit:
+        def __enter__(self):
+            self.session = factory()
+            return self.session
+
+        def __exit__(self, *args):
+            self.session.close()
+"""
+
+FAULTY = {
+    "new": """
+        with factory() as session:
+            session.add(User(name="bob"))
+    """,
+    "flushed": """
+        with factory() as session:
+            session.add(User(name="bob"))
+            session.flush()
+    """,
+    "dirty": """
+        with factory() as session:
+            session.get(User, 1).name = "bob"
+    """,
+    "deleted": """
+        with factory() as session:
+            session.delete(session.get(User, 1))
+    """,
+    "update": """
+        with factory() as session:
+            session.execute(update(User).values(name="bob"))
+    """,
+    "delete": """
+        with factory() as session:
+            session.execute(delete(User))
+    """,
+    "insert": """
+        with factory() as session:
+            session.scalars(insert(User).values(name="bob").returning(User)).all()
+    """,
+    "text": """
+        with factory() as session:
+            session.execute(text("UPDATE users SET name = 'bob'"))
+    """,
+    "query": """
+        with factory() as session:
+            session.query(User).delete()
+    """,
+    "bulk": """
+        with factory() as session:
+            session.bulk_save_objects([User(name="bob")])
+    """,
+    "close": """
+        session = factory()
+        session.add(User(name="bob"))
+        session.close()
+    """,
+    "finally": """
+        session = factory()
+        try:
+            session.add(User(name="bob"))
+        finally:
+            session.close()
+    """,
+    "a savepoint alone": """
+        with factory() as session:
+            with session.begin_nested():
+                session.add(User(name="bob"))
+    """,
+    "before a savepoint": """
+        with factory() as session:
+            session.add(User(name="bob"))
+            session.flush()
+            savepoint = session.begin_nested()
+            savepoint.rollback()
+    """,
+    "registry": """
+        registry = scoped_session(factory)
+        registry.add(User(name="bob"))
+        registry.remove()
+    """,
+    "a context manager of its own": """
+        with lend() as session:
+            session.add(User(name="bob"))
+    """,
+    "a unit of its own": """
+        with Unit() as session:
+            session.add(User(name="bob"))
+    """,
+    "reset": """
+        session = factory()
+        session.add(User(name="bob"))
+        session.reset()
+        session.close()
+    """,
+}
+
+HEALTHY = {
+    "committed": """
+        with factory() as session:
+            session.add(User(name="new"))
+            session.commit()
+    """,
+    "begin": """
+        with factory.begin() as session:
+            session.add(User(name="begun"))
+    """,
+    "read": """
+        with factory() as session:
+            session.get(User, 1)
+            session.execute(text("SELECT 1"))
+            session.execute(text("/* update */ SELECT 1"))
+    """,
+    "rolled back": """
+        with factory() as session:
+            session.add(User(name="bob"))
+            session.flush()
+            session.rollback()
+    """,
+    "raised": """
+        with contextlib.suppress(ZeroDivisionError):
+            with factory() as session:
+                session.add(User(name="bob"))
+                session.flush()
+                1 / 0
+    """,
+    "finally": """
+        with contextlib.suppress(ZeroDivisionError):
+            session = factory()
+            try:
+                session.add(User(name="bob"))
+                1 / 0
+            finally:
+                session.close()
+    """,
+    "caught on the way to a commit": """
+        with factory() as session:
+            try:
+                session.add(User(name="bob"))
+                session.flush()
+                1 / 0
+                session.commit()
+            except ZeroDivisionError:
+                pass
+    """,
+    "refused by the database": """
+        with factory() as session:
+            session.add(User(id=1, name="ann"))
+            with contextlib.suppress(IntegrityError):
+                session.flush()
+    """,
+    "expunged": """
+        with factory() as session:
+            session.add(user := User(name="bob"))
+            session.expunge(user)
+    """,
+    "set to what it was": """
+        with factory() as session:
+            user = session.get(User, 1)
+            user.name = user.name
+    """,
+    "no row": """
+        with factory() as session:
+            session.execute(update(User).where(User.id == 99).values(name="bob"))
+    """,
+    "a savepoint that was rolled back": """
+        with factory() as session:
+            savepoint = session.begin_nested()
+            session.add(User(name="bob"))
+            session.flush()
+            savepoint.rollback()
+    """,
+    "an inner savepoint that was rolled back with the outer": """
+        with factory() as session:
+            savepoint = session.begin_nested()
+            with session.begin_nested():
+                session.add(User(name="bob"))
+            savepoint.rollback()
+    """,
+    "bound to a connection": """
+        with engine.connect() as connection, connection.begin() as transaction:
+            with Session(connection) as session:
+                session.add(User(name="bob"))
+                session.flush()
+            transaction.rollback()
+    """,
+    "abandoned": """
+        def get_db():
+            session = factory()
+            try:
+                yield session
+            finally:
+                session.close()
+
+        dependency = get_db()
+        next(dependency).add(User(name="bob"))
+        dependency.close()
+    """,
+    "never used": "factory().close()",
+}
+
+
+def make_suite(cases: dict[str, str]) -> dict[str, str]:
+    app, tests = textwrap.dedent(APP), "import app\n\n"
+    for number, code in enumerate(cases.values()):
+        body = textwrap.indent(textwrap.dedent(code).strip(), "    ")
+        app += f"\ndef case_{number}():\n{body}\n"
+        tests += f"def test_{number}():\n    app.case_{number}()\n\n"
+    return {"app.py": app, "test_x.py": tests}
+
+
+def test_faulty_code(project):
+    """Whatever was changed, and however it was closed: one finding, a warning."""
+    run = project(make_suite(FAULTY)).run()
+    wanted = sorted(f"SG205 test_{number}" for number in range(len(FAULTY)))
+    assert (wanted, 0) == (run.found, run.exit), run.text
+    assert set(run.results.values()) == {"passed"}
+
+
+def test_healthy_code(project):
+    """Nothing is said of what was committed, rolled back, or dropped by an exception."""
+    assert project(make_suite(HEALTHY)).run("--sessionguard-error=SG205").is_clean()
+
+
+def test_what_tests_change(project):
+    """Tests rely on it that close() rolls back: theirs are the sessions that they use."""
+    tests = """
+        import pytest
+        from app import *
+
+        @pytest.fixture
+        def session():
+            with factory() as session:
+                yield session
+
+        @pytest.fixture
+        def harness():
+            with engine.connect() as connection, connection.begin() as transaction:
+                with Session(connection, join_transaction_mode="create_savepoint") as session:
+                    yield session
+                transaction.rollback()
+
+        def add(session):
+            session.add(User(name="bob"))
+            session.flush()
+
+        def test_fixture(session):
+            add(session)
+
+        def test_harness(harness):
+            add(harness)
+            harness.commit()
+            harness.add(User(name="eve"))
+
+        def test_own():
+            with Session(engine) as session:
+                add(session)
+
+        def test_from_the_application():
+            with get_session() as session:
+                add(session)
+
+        def test_lent_by_the_application():
+            with lend() as session:
+                session.add(User(name="bob"))
+
+        def test_unit_of_the_application():
+            with Unit() as session:
+                session.add(User(name="bob"))
+
+        def test_dependency():
+            def drive():
+                with lend() as session:
+                    yield session
+            for session in drive():
+                session.add(User(name="bob"))
+    """
+    suite = project({"app.py": APP, "test_x.py": tests})
+    assert suite.run("--sessionguard-error=SG205").is_clean()
+
+
+def test_accepted(project):
+    """An old one that is accepted stays silent, and a new one beside it does not."""
+    app = textwrap.dedent(APP) + textwrap.dedent(
+        """
+        def forget():
+            with factory() as session:
+                session.add(User(name="bob"))
+        """
+    )
+    tests = """
+        import pytest
+        from app import forget
+
+        @pytest.mark.sessionguard(ignore="uncommitted-changes", reason="known since last year")
+        def test_old():
+            forget()
+
+        def test_new():
+            forget()
+    """
+    assert project({"app.py": app, "test_x.py": tests}).run().found == ["SG205 test_new"]
+
+
+def test_text(project):
+    """Where it was closed, opened and written, and what is lost."""
+    app = textwrap.dedent(APP) + textwrap.dedent(
+        """
+        def forget():
+            with factory() as session:
+                session.add(User(name="bob"))
+                session.flush()
+                session.add_all([User(name="eve"), User(name="zoe")])
+        """
+    )
+    run = project(
+        {"app.py": app, "test_x.py": "from app import forget\n\ndef test_it():\n    forget()\n"}
+    ).run()
+    assert run.shows(
+        """
+        SG205 uncommitted-changes: 1 Session was closed with uncommitted changes, in test_it
+
+          closed        app.py:40 in forget
+                        test_x.py:4 in test_it
+          opened        Session at app.py:40 in forget
+          written       app.py:42 in forget
+
+          2 new User: none of it is in the database: close() rolls back.
+          Fix: `session.commit()` before it is closed; to drop changes on purpose, roll back.
+          Accept: @pytest.mark.sessionguard(ignore="uncommitted-changes", reason="...")
+        """
+    )
+
+
+ASYNC_APP = """
+    import contextlib
+
+    from sqlalchemy import text, update
+    from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
+    from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+    class Base(DeclarativeBase): pass
+
+    class User(Base):
+        __tablename__ = "users"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = mapped_column()
+
+    async def add(factory):
+        async with factory() as session:
+            session.add(User(name="bob"))
+
+    async def flush(factory):
+        async with factory() as session:
+            session.add(User(name="bob"))
+            await session.flush()
+
+    async def change(factory):
+        session = factory()
+        await session.execute(update(User).values(name="eve"))
+        await session.close()
+
+    @contextlib.asynccontextmanager
+    async def lend(factory):
+        async with factory() as session:
+            yield session
+
+    async def borrow(factory):
+        async with lend(factory) as session:
+            session.add(User(name="bob"))
+
+    async def commit(factory):
+        async with factory() as session:
+            session.add(User(name="bob"))
+            await session.commit()
+
+    async def begin(factory):
+        async with factory.begin() as session:
+            session.add(User(name="bob"))
+
+    async def fail(factory):
+        with contextlib.suppress(ZeroDivisionError):
+            async with factory() as session:
+                session.add(User(name="bob"))
+                await session.flush()
+                1 / 0
+
+    async def fail_and_close(factory):
+        with contextlib.suppress(ZeroDivisionError):
+            session = factory()
+            try:
+                session.add(User(name="bob"))
+                1 / 0
+            finally:
+                await session.close()
+
+    async def roll_back(factory):
+        async with factory() as session:
+            session.add(User(name="bob"))
+            await session.flush()
+            await session.rollback()
+
+    async def read(factory):
+        async with factory() as session:
+            await session.get(User, 1)
+
+    BAD = (add, borrow, change, flush)
+    GOOD = (begin, commit, fail, fail_and_close, roll_back, read)
+"""
+
+
+def async_suite(url: str, head: str = "") -> dict[str, str]:
+    return {
+        "app.py": ASYNC_APP,
+        "test_x.py": f"""
+            import pytest
+            from app import *
+
+            @pytest.fixture
+            async def factory({head}):
+                engine = create_async_engine({url})
+                async with engine.begin() as connection:
+                    await connection.run_sync(Base.metadata.drop_all)
+                    await connection.run_sync(Base.metadata.create_all)
+                    await connection.execute(User.__table__.insert(), [{{"name": "ann"}}])
+                yield async_sessionmaker(engine)
+                await engine.dispose()
+
+            @pytest.mark.parametrize("work", BAD + GOOD, ids=lambda f: f.__name__)
+            async def test_it(work, factory):
+                await work(factory)
+
+            async def test_own(factory):
+                async with factory() as session:
+                    session.add(User(name="bob"))
+                    await session.flush()
+
+            async def test_lent(factory):
+                async with lend(factory) as session:
+                    session.add(User(name="bob"))
+        """,
+        "pytest.ini": "[pytest]\nasyncio_mode = auto\nsessionguard_postgres = embedded\n",
+    }
+
+
+WANTED = [f"SG205 test_it[{name}]" for name in ("add", "borrow", "change", "flush")]
+
+
+def test_aiosqlite(project):
+    """The same of async sessions, which SQLAlchemy closes out of sight of their blocks."""
+    run = project(async_suite('"sqlite+aiosqlite:///app.db"')).run()
+    assert (WANTED, 0) == (run.found, run.exit), run.text
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("driver", ("asyncpg", "psycopg"))
+def test_postgres(project, driver):
+    """And on Postgres."""
+    url = f'sessionguard_postgres.url_for("{driver}")'
+    run = project(async_suite(url, "sessionguard_postgres")).run(subprocess=True)
+    assert (WANTED, 0) == (run.found, run.exit), run.text
+
+
+def test_web(project):
+    """A dependency that closes and an endpoint that forgets; its twin; one that a test overrides."""
+    web = """
+        from app import User, factory
+        from fastapi import Depends, FastAPI, HTTPException
+
+        web = FastAPI()
+
+        def get_session():
+            session = factory()
+            try:
+                yield session
+            finally:
+                session.close()
+
+        @web.post("/forgets")
+        def forgets(session=Depends(get_session)):
+            session.add(User(name="bob"))
+            session.flush()
+
+        @web.post("/commits")
+        def commits(session=Depends(get_session)):
+            session.add(User(name="zoe"))
+            session.commit()
+
+        @web.post("/refuses")
+        def refuses(session=Depends(get_session)):
+            session.add(User(name="eve"))
+            session.flush()
+            raise HTTPException(409)
+    """
+    tests = """
+        import pytest
+        from app import factory
+        from fastapi.testclient import TestClient
+        from web import get_session, web
+
+        @pytest.fixture
+        def client():
+            with TestClient(web) as client:
+                yield client
+
+        @pytest.fixture
+        def overridden():
+            def lend():
+                with factory() as session:
+                    yield session
+            web.dependency_overrides[get_session] = lend
+            yield
+            web.dependency_overrides.clear()
+
+        @pytest.mark.parametrize("name", ("forgets", "commits", "refuses"))
+        def test_it(client, name):
+            client.post("/" + name)
+
+        def test_overridden(client, overridden):
+            client.post("/forgets")
+    """
+    run = project({"app.py": APP, "web.py": web, "test_x.py": tests}).run()
+    assert (["SG205 test_it[forgets]"], 0) == (run.found, run.exit), run.text
+
+
+@pytest.mark.parametrize(
+    ("text", "is_write"),
+    [
+        ("INSERT INTO users VALUES (1)", True),
+        ("  update users set name = 'x'", True),
+        ("-- why\nDELETE FROM users", True),
+        ("/* why */ MERGE INTO users", True),
+        ("WITH new AS (INSERT INTO users VALUES (1) RETURNING id) SELECT id FROM new", True),
+        ("SELECT 1", False),
+        ("-- DELETE\nSELECT 1", False),
+        ("WITH one AS (SELECT 1) SELECT * FROM one", False),
+        ("SET search_path TO users", False),
+        ("updates", False),
+    ],
+)
+def test_writes(text, is_write):
+    """What a textual statement does is read at its beginning."""
+    assert is_write == writes(text)

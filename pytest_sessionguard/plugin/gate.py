@@ -13,7 +13,7 @@ from pytest_sessionguard.model import Finding, Severity
 from pytest_sessionguard.options import Mode
 from pytest_sessionguard.rules import RULES
 from pytest_sessionguard.rules.names import find_rules
-from pytest_sessionguard.settings import Settings, SettingsError, Source, read_marks
+from pytest_sessionguard.settings import Marks, Settings, SettingsError, Source, read_marks
 from pytest_sessionguard.suppressions import Kind, Record, Sieve, Suppression
 
 _RULES = {rule.code: rule for rule in RULES}
@@ -37,7 +37,10 @@ class Gate:
         self._baseline = baseline
         self._record = Record()
         source = settings.ignore_paths_source.value
-        self._sieve = Sieve(root, settings.ignore_paths, source, self._record)
+        off = _find_off(settings)
+        self._sieve = Sieve(root, settings.ignore_paths, source, self._record, off)
+        if Severity.OFF not in settings.flag_severities.values():
+            self._record.known.update(self._sieve.paths)
         self._names = self._read_names()
         self._record.known.update(self._names)
         self._markers: dict[str, dict[Suppression, frozenset[str]]] = {}
@@ -133,6 +136,12 @@ class Gate:
     def _is_decided(self, codes: Iterable[str]) -> bool:
         """Tell whether the command line decides on a rule, whatever markers and ini file say."""
         return any(code in self._settings.flag_severities for code in codes)
+
+
+def _find_off(settings: Settings) -> frozenset[str]:
+    severities = settings.severities(Marks())
+    off = [r.code for r in RULES if severities.get(r.code, r.severity) is Severity.OFF]
+    return frozenset(off)
 
 
 def _read_ignored(marker: Any) -> frozenset[str]:

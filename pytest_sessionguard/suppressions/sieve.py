@@ -21,14 +21,27 @@ class Sieve:
         patterns: The paths whose findings are meant.
         source: Where these patterns come from.
         record: What becomes known here.
+        off: Rules that are off in the whole run: a comment for one may be needed all the same.
     """
 
-    def __init__(self, root: str, patterns: Iterable[str], source: str, record: Record) -> None:
+    def __init__(
+        self,
+        root: str,
+        patterns: Iterable[str],
+        source: str,
+        record: Record,
+        off: frozenset[str] = frozenset(),
+    ) -> None:
         self._root = root
         self._patterns = {one: Suppression(Kind.PATH, one, source) for one in patterns}
         self._record = record
+        self._off = off
         self._sources: dict[str, Source] = {}
-        record.known.update(self._patterns.values())
+
+    @property
+    def paths(self) -> list[Suppression]:
+        """Return what suppresses by its path."""
+        return list(self._patterns.values())
 
     def sift(self, findings: list[Finding]) -> list[Finding]:
         """Keep what is to be told.
@@ -106,6 +119,6 @@ class Sieve:
         if comment.problem:
             self._record.malformed[where] = comment.problem
         suppression = Suppression(Kind.COMMENT, comment.what, where)
-        if not comment.problem:
+        if not comment.problem and not comment.rules & self._off:
             self._record.known.add(suppression)
         return suppression

@@ -345,6 +345,28 @@ def test_comments_and_paths(project, workers):
     assert run.exit == 0
 
 
+def test_comments_and_paths_of_rules_that_are_off(project):
+    """What a rule that is off would have needed is not called needless."""
+    lazy = COMMENT.replace("SG101", "SG101, lazy-load")
+    tests = f"""
+        from app import fine
+
+        def test_a():
+            fine()  {COMMENT}
+
+        def test_b():
+            fine()  {lazy}
+    """
+    suite = project({"app.py": APP, "test_x.py": tests})
+    path = "--sessionguard-ignore-paths=no/*"
+    assert unused(suite.run(path)) == [
+        "the comment ignore[SG101] at test_x.py:4",
+        "sessionguard_ignore_paths 'no/*' (from command line)",
+    ]
+    assert unused(suite.run(path, "--sessionguard-ignore=SG101")) == []
+    assert len(unused(suite.run(path, "--sessionguard=strict"))) == 3
+
+
 def test_sources_are_read_for_findings_only(project, monkeypatch):
     """No source is read while nothing is found, until the whole run is over."""
     from pytest_sessionguard.suppressions import sieve

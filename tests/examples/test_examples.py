@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from pytest_sessionguard.model import Severity
 from pytest_sessionguard.rules import RULES
 
 ROOT = Path(__file__).parents[2]
-CODES = {rule.code for rule in RULES}
+OFF = {rule.code for rule in RULES if rule.severity is Severity.OFF}
 EXAMPLES = ["chat", "recruiting"]
 
 pytestmark = pytest.mark.postgres
@@ -33,15 +34,15 @@ def run(example: str, form: str, *args: str, file: str = "") -> subprocess.Compl
     )
 
 
-def read_marks(example: str) -> set[tuple[str, str]]:
-    """Return the rule and the place of each ``# fault:`` comment, of the rules that exist."""
+def read_marks(example: str, codes: set[str]) -> set[tuple[str, str]]:
+    """Return the rule and the place of each ``# fault:`` comment, of some rules."""
     form = ROOT / "examples" / example / "faulty"
     marks = set()
     for path in form.rglob("*.py"):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             found = re.search(r"# fault: (.+)$", line)
             for code in re.findall(r"SG\d+", found[1] if found else ""):
-                if code in CODES:
+                if code in codes:
                     marks.add((code, f"{path.relative_to(form).as_posix()}:{number} "))
     return marks
 
@@ -55,7 +56,7 @@ def read_findings(text: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_faulty(example: str) -> None:
     """Every marked fault is found by its rule at its line, and no other place is named."""
-    marks = read_marks(example)
+    marks = read_marks(example, {rule.code for rule in RULES} - OFF)
     result = run(example, "faulty")
     findings = read_findings(result.stdout)
 
@@ -66,6 +67,17 @@ def test_faulty(example: str) -> None:
     for rule, text in findings:
         assert any(place in text for code, place in marks if code == rule), (rule, text)
     assert len(marks) > 4
+
+
+def test_faulty_by_rules_that_are_off() -> None:
+    """What rules find that are off by default is found where they are asked for."""
+    marks = read_marks("recruiting", OFF)
+    result = run("recruiting", "faulty", f"--sessionguard-warn={','.join(sorted(OFF))}")
+    findings = read_findings(result.stdout)
+
+    assert {"SG106"} == {code for code, _ in marks}
+    for code, place in marks:
+        assert any(place in text for rule, text in findings if rule == code), (code, place)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -72,5 +72,4 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     return verdicts
 
 
-# It tells of no lease's end, so nothing comes back under another rule's name where it is off.
-RULE = Rule("SG106", "undisposed-engine", Severity.OFF, judge, __doc__ or "", covers=False)
+RULE = Rule("SG106", "undisposed-engine", Severity.OFF, judge, __doc__ or "")

@@ -34,6 +34,9 @@ class Work(Protocol):
     def does(self, runner: Any) -> bool:
         """Tell whether it is what this task or thread does."""
 
+    def settle(self) -> None:
+        """Let it end where it is about to: a thread tells its caller before it has."""
+
     def await_end(self) -> None:
         """Keep an eye on how it ends, once that matters."""
 
@@ -158,6 +161,10 @@ class Handovers:
             handover.is_kept = handover.closed is None
         for handover in self._open:
             if handover.closed is None and not handover.is_kept and handover.is_attached:
+                if not handover.is_late:
+                    handover.work.settle()
+                    if handover.work.is_over():
+                        continue
                 handover.closed, handover.in_block = trace, in_block
                 # One of several that got it has closed it: the others may have done with it.
                 handover.is_direct = handover.is_direct and not owners

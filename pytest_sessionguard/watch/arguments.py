@@ -56,7 +56,11 @@ def find_in_coroutine(coroutine: Any) -> list[Found]:
     Returns:
         Sessions and attached instances.
     """
-    return _find((coroutine,))
+    if type(coroutine) is not CoroutineType:
+        return []
+    values = _read_locals(coroutine)
+    # Most tasks get nothing but plain values, or nothing at all.
+    return [] if _PLAIN.issuperset(map(type, values)) else _find(values, _DEEP - 1)
 
 
 def find_in_call(function: Any, args: Iterable[Any], kwargs: dict[str, Any]) -> list[Found]:
@@ -87,12 +91,14 @@ def find_in_thread(thread: Any) -> list[Found]:
     return _find([*values, *(cell for value in values for cell in _read_closure(value))])
 
 
-def _find(values: Iterable[Any]) -> list[Found]:
+def _find(values: Iterable[Any], depth: int = _DEEP) -> list[Found]:
     search = _Search()
     try:
-        search.look(values, _DEEP, is_direct=True)
+        search.look(values, depth, is_direct=True)
     except RuntimeError:  # another thread is at work on one of the containers
         return []
+    if not search.found:
+        return search.found
     # The direct ones last, so that they are what stays.
     found = sorted(search.found, key=lambda each: each.is_direct)
     return list({(id(each.session), id(each.state)): each for each in found}.values())
@@ -168,19 +174,21 @@ def _open(value: Any, class_: type) -> Iterable[Any] | None:
     return None
 
 
-def _read_locals(coroutine: Any) -> Iterable[Any]:
+def _read_locals(coroutine: Any) -> list[Any]:
     """Read the arguments of a coroutine that has not begun, and the cells of its closure.
 
     Below Python 3.13 ``cr_frame.f_locals`` is a snapshot that the frame keeps (PEP 667): it would
     hold what the user's code lets go of. The collector's view of the same frame holds nothing.
     """
+    if (3, 11) <= sys.version_info < (3, 13):
+        return gc.get_referents(coroutine)
     frame = coroutine.cr_frame
     if frame is None:
-        return ()
+        return []
     if sys.version_info >= (3, 13):
         return list(frame.f_locals.values())
-    held = gc.get_referents(coroutine if sys.version_info >= (3, 11) else frame)
-    return [v for v in held if v is not frame.f_globals and v is not frame.f_builtins]
+    outside = (frame.f_globals, frame.f_builtins)
+    return [v for v in gc.get_referents(frame) if v is not outside[0] and v is not outside[1]]
 
 
 def _read_closure(function: Any) -> tuple[Any, ...]:

@@ -110,7 +110,8 @@ class HandoverWatch:
                 watch._shield.report(error)
             task = original(self, coro, *args, **kwargs)
             drop_own_frame(task, __file__)
-            if found and not task.done():
+            # A factory of the user's may make something else.
+            if found and isinstance(task, asyncio.Future) and not task.done():
                 watch._enter(found, TaskWork(task))
             return task
 
@@ -155,12 +156,17 @@ class HandoverWatch:
         async def run_sync(func: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             found = watch._find_in_call(func, args, {})
-            if found and (kwargs.get("abandon_on_cancel") or kwargs.get("cancellable")):
-                func = AbandonedWork(func)
-                watch._enter(found, func)
-            elif found:  # it waits for the thread, whatever happens
-                watch._lend(found, CallWork(func))
-            return await original(func, *args, **kwargs)
+            if not found:
+                return await original(func, *args, **kwargs)
+            if not (kwargs.get("abandon_on_cancel") or kwargs.get("cancellable")):
+                watch._lend(found, CallWork(func))  # it waits for the thread, whatever happens
+                return await original(func, *args, **kwargs)
+            work = AbandonedWork(func)
+            watch._enter(found, work)
+            try:
+                return await original(work, *args, **kwargs)
+            finally:
+                work.give_up()
 
         watch = self
         return run_sync

@@ -6,11 +6,16 @@ import asyncio
 import contextvars
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from functools import partial
 from types import BuiltinMethodType, CodeType, FrameType, FunctionType, MethodType
 from typing import Any
+
+# How often a session that closes waits half a millisecond for a thread which got it. Where that is
+# not about to end it is a finding, and the time well spent.
+_NAPS = 20
 
 
 class TaskWork:
@@ -35,7 +40,11 @@ class TaskWork:
 
     def does(self, runner: Any) -> bool:
         """Tell whether it is this task."""
-        return isinstance(runner, weakref.ref) and runner() is self._task()
+        task = self._task()
+        return task is not None and isinstance(runner, weakref.ref) and runner() is task
+
+    def settle(self) -> None:
+        """Do nothing: a task does its last step in one."""
 
     def await_end(self) -> None:
         """Note whether it is cancelled, now or in the end."""
@@ -73,6 +82,10 @@ class ThreadWork:
         """Tell whether it is this thread."""
         thread = self._thread()
         return thread is not None and thread.ident == runner
+
+    def settle(self) -> None:
+        """Let it end where it is about to."""
+        _settle(self.is_over)
 
     def await_end(self) -> None:
         """Do nothing: a thread cannot be cancelled."""
@@ -118,6 +131,10 @@ class CallWork:
         """Tell nothing: what runs it is not known."""
         return False
 
+    def settle(self) -> None:
+        """Let it return where it is about to."""
+        _settle(self.is_over)
+
     def await_end(self) -> None:
         """Do nothing: a future that is cancelled is done at once."""
 
@@ -132,10 +149,16 @@ class AbandonedWork(CallWork):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self._function = function
+        self._has_begun = False
+
+    def give_up(self) -> None:
+        """Learn that nobody waits for it any more; what has not begun by then never does."""
+        self.is_ended = self.is_ended or not self._has_begun
 
     def __call__(self, *args: Any) -> Any:
         """Call the function."""
         __tracebackhide__ = True
+        self._has_begun = True
         try:
             return self._function(*args)
         finally:
@@ -183,6 +206,14 @@ def find_code(function: Any) -> CodeType | None:
         function = function.__func__
     code = getattr(function, "__code__", None) if type(function) is FunctionType else None
     return code if isinstance(code, CodeType) else None
+
+
+def _settle(is_over: Callable[[], bool]) -> None:
+    """Wait for a thread that may have told of its end, and is about to come to it."""
+    for _ in range(_NAPS):  # counted, for a test may have stopped the clocks
+        if is_over():
+            return
+        time.sleep(0.0005)
 
 
 def _is_called(code: CodeType) -> bool:

@@ -321,6 +321,14 @@ def test_narrow(view, name, width):
         assert page.page.evaluate(wide) <= 0
 
 
+def test_tables_are_stacked(view):
+    """In a narrow window each cell of a table takes a line of its own, over the whole width."""
+    page = view("rich", LEAK, viewport={"width": 360, "height": 740})
+    for table in page.find("#places table, dialog table").all():
+        for cell in table.locator("td").all()[:8]:
+            assert not cell.text_content() or cell.bounding_box()["width"] > 200
+
+
 def test_hostile(view):
     """Names, paths and SQL that are meant to do harm are shown, and do none."""
     page = view("hostile")

@@ -25,6 +25,11 @@ APP = """
         with Session(engine) as session:
             yield session
 
+    def drops_a_connection():
+        with Session(engine) as session:
+            yield session
+        engine.raw_connection()
+
     def closed_and_used():
         with Session(engine) as session:
             pass
@@ -65,7 +70,7 @@ def test_provoked_is_not_told(project: Any) -> None:
     run = project(
         suite(
             """
-    @pytest.mark.parametrize("dependency", (faulty, closed_and_used))
+    @pytest.mark.parametrize("dependency", (faulty, closed_and_used, drops_a_connection))
     def test_sync(dependency):
         with pytest.raises(DependencyError):
             assert_dependency_closes(dependency)

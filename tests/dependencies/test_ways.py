@@ -111,11 +111,27 @@ def test_lost_connection(engine: Any, check: Any) -> None:
     def dependency() -> Any:
         with Session(engine) as session:
             yield session
-        engine.connect().scalar(text("SELECT 1"))
+        engine.raw_connection()
 
     with pytest.raises(DependencyError) as info:
         check(dependency)
     assert {"END": ("", 1, False, "")} == told(info.value)
+
+
+def test_yields_again(engine: Any, check: Any) -> None:
+    """A generator that will not be abandoned is told, and Python's complaint of it is not."""
+
+    def dependency() -> Any:
+        session = Session(engine)
+        try:
+            yield session
+        except GeneratorExit:
+            yield session
+        session.close()
+
+    with pytest.raises(DependencyError) as info:
+        check(dependency)
+    assert ("Session", 1, False, "") == told(info.value)["ABANDONED"]
 
 
 @pytest.mark.parametrize("error", (Exception, BaseException))

@@ -66,10 +66,10 @@ async def test_wait_for_that_times_out(engine: Any) -> None:
     """A child that is cancelled in the block, and ends there."""
 
     async def slow(session: Any) -> None:
-        await use(session)
         await asyncio.sleep(60)
 
     async with AsyncSession(engine) as session:
+        await use(session)
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(slow(session), 0.05)
         await use(session)
@@ -214,6 +214,23 @@ async def test_threads_that_are_waited_for(engine: Any) -> None:
     sync_engine.dispose()
 
 
+def test_thread_that_tells_its_end(engine: Any, found: Any) -> None:
+    """A thread whose last act is to tell that it is done, and which then ends."""
+    for _ in range(30):
+        done = threading.Event()
+
+        def work(session: Any, done: Any = done) -> None:
+            session.scalar(ONE)
+            done.set()
+
+        with Session(engine) as session:
+            thread = threading.Thread(target=work, args=(session,))
+            thread.start()
+            done.wait(10)
+        thread.join()
+    assert [] == found()
+
+
 @silent
 async def test_dependency(engine: Any) -> None:
     """A session that a generator lends to the caller's tasks."""
@@ -225,6 +242,16 @@ async def test_dependency(engine: Any) -> None:
 
     async with get_session() as session:
         await asyncio.gather(use(session))
+
+
+@silent
+async def test_call_that_never_begins(engine: Any) -> None:
+    """A call that is cancelled before its thread begins, never to be made."""
+    with Session(engine.sync_engine) as session:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await to_thread.run_sync(session.close, abandon_on_cancel=True)
+        assert scope.cancelled_caught
 
 
 def test_runs_of_loops(async_engine: Any, found: Any) -> None:

@@ -232,10 +232,16 @@ def test_method_in_the_background(client: Any, async_engine: Any, findings: Any)
 
 
 @both
-@pytest.mark.parametrize("path", ("id", "expunged", "own", "gather", "task-by-id"))
+@pytest.mark.parametrize("path", ("id", "expunged", "own", "gather"))
 def test_right_ways(path: str, client: Any, async_engine: Any, found: Any) -> None:
     """An id, what is detached, a session for good, and work in the request are none."""
     assert 200 == client(make_app(async_engine), f"/{path}", async_engine).status_code
+    assert [] == found()
+
+
+def test_task_of_a_request_by_id(async_engine: Any, found: Any) -> None:
+    """A task that outlives the request, and got an id, is none."""
+    assert 200 == ask_in_loop(make_app(async_engine), "/task-by-id", async_engine).status_code
     assert [] == found()
 
 

@@ -233,17 +233,25 @@ async def to_thread_in_a_task() -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def to_thread_given_up() -> AsyncIterator[Any]:
+    loop = asyncio.get_running_loop()
+
     async def begin(work: Any, *args: Any) -> None:
+        begun = asyncio.Event()
+
+        def run(*args: Any) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            work(*args)
+
         async def call() -> None:
-            await asyncio.to_thread(work, *args)  # handed
+            await asyncio.to_thread(run, *args)  # handed
 
         task = asyncio.create_task(call())
-        await asyncio.sleep(0.02)
+        await begun.wait()
         task.cancel()
         await asyncio.wait([task])
 
     yield begin
-    await asyncio.get_running_loop().shutdown_default_executor()
+    await loop.shutdown_default_executor()
 
 
 @asynccontextmanager
@@ -257,21 +265,23 @@ async def run_sync_in_a_task() -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def run_sync_given_up() -> AsyncIterator[Any]:
-    ended = threading.Event()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
 
     async def begin(work: Any, *args: Any) -> None:
-        def run(*args: Any) -> None:
-            try:
-                work(*args)
-            finally:
-                ended.set()
+        with anyio.CancelScope() as scope:
 
-        with anyio.move_on_after(0.02):
+            def run(*args: Any) -> None:
+                loop.call_soon_threadsafe(scope.cancel)
+                try:
+                    work(*args)
+                finally:
+                    loop.call_soon_threadsafe(ended.set)
+
             await to_thread.run_sync(run, *args, abandon_on_cancel=True)  # handed
 
     yield begin
-    while not ended.is_set():
-        await asyncio.sleep(0.001)
+    await ended.wait()
 
 
 FROM_LOOPS = {

@@ -6,22 +6,31 @@ from typing import Any
 
 import pytest
 
+from pytest_sessionguard.accounts import Address, Dropped, EngineRecord, Nesting, Seat, Suspect
 from pytest_sessionguard.model import Severity
 from pytest_sessionguard.rules import (
     RULES,
     connection_across_loops,
     connection_left_to_gc,
     leaked_connection,
+    nested_checkout,
+    open_server_transaction,
     session_used_after_close,
     unclosed_session,
+    uncommitted_changes,
+    undisposed_engine,
 )
 from pytest_sessionguard.rules.base import group_by_place, state_pool
 
 SG101 = leaked_connection.RULE
 SG102 = connection_left_to_gc.RULE
 SG103 = connection_across_loops.RULE
+SG104 = nested_checkout.RULE
+SG105 = open_server_transaction.RULE
+SG106 = undisposed_engine.RULE
 SG201 = unclosed_session.RULE
 SG202 = session_used_after_close.RULE
+SG205 = uncommitted_changes.RULE
 
 
 @pytest.fixture
@@ -353,3 +362,70 @@ def test_state_pool(timeout: Any, told: Any, books: Any) -> None:
         "max_overflow": None,
         "pool_timeout": told,
     } == state_pool(pool)
+
+
+def nest(books: Any, **pool: Any) -> Nesting:
+    """A nesting in the account, on a pool with these facts."""
+    facts = books.make_pool(**pool)
+    nesting = Nesting(books.trace(), books.lease(pool=facts), facts, 2)
+    books.account.nestings[len(books.account.nestings)] = nesting
+    return nesting
+
+
+def test_sg104_fault(books: Any, judge: Any) -> None:
+    """Both places, the pool's limit, and how many are needed at once."""
+    nesting = nest(books)
+    (verdict,) = judge(SG104)
+    assert [("asked for", "{}"), ("while holding", "{}")] == labels(verdict)
+    assert ((nesting,), None) == (verdict.things, verdict.severity)
+    assert (1, 2, 15) == tuple(verdict.facts[name] for name in ("count", "depth", "limit"))
+
+
+def test_sg104_on_a_tight_pool(books: Any, judge: Any) -> None:
+    """On a pool that is tight on purpose it is an error; one that was told is told no more."""
+    nest(books, is_tight=True).told = True
+    nest(books, is_tight=True)
+    (verdict,) = judge(SG104)
+    assert Severity.ERROR is verdict.severity
+
+
+def test_sg105_fault(books: Any, judge: Any) -> None:
+    """A suspect whose backend is busy is told, one that has gone or whose lease was told is not."""
+    seat = Seat(Address("localhost", 5432, "me", "", "db"), 1)
+    suspects = [Suspect(seat, books.lease(), "cancelled") for _ in range(3)]
+    books.account.suspects += suspects
+    suspects[0].state = suspects[2].state = "active"
+    suspects[2].lease.told = True
+    (verdict,) = judge(SG105)
+    assert ((suspects[0],), "active") == (verdict.things, verdict.facts["state"])
+
+
+def test_sg106_fault(books: Any, judge: Any) -> None:
+    """An engine is told while one of its connections is open."""
+
+    class Record:
+        dbapi_connection: Any = object()
+
+    engine = EngineRecord(books.account, books.trace(), name="postgresql+asyncpg", is_async=True)
+    books.account.engines.append(engine)
+    assert [] == judge(SG106)
+    record = Record()
+    engine.connections.add(record)
+    (verdict,) = judge(SG106)
+    assert (1, 1, "AsyncEngine") == tuple(
+        verdict.facts[name] for name in ("count", "connections", "holder")
+    )
+    record.dbapi_connection = None
+    assert [] == judge(SG106)
+
+
+def test_sg205_fault(books: Any, judge: Any) -> None:
+    """Where it was closed, opened and written; two at one place are one verdict."""
+    record, here = books.session(kind="AsyncSession"), books.trace()
+    books.account.dropped += [
+        Dropped(here, record, "1 new User", here),
+        Dropped(here, record, ""),
+    ]
+    (verdict,) = judge(SG205)
+    assert ["closed", "opened", "written"] == [label for label, _ in labels(verdict)]
+    assert (2, "1 new User") == (verdict.facts["count"], verdict.facts["changes"])

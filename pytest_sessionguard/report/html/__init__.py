@@ -10,7 +10,16 @@ from importlib.resources import files
 from typing import Any
 
 # In the order in which they need each other.
-_SCRIPTS = ("model.js", "draw.js", "engines.js", "places.js", "tests.js", "story.js", "start.js")
+_SCRIPTS = (
+    "model.js",
+    "draw.js",
+    "engines.js",
+    "places.js",
+    "tests.js",
+    "bars.js",
+    "story.js",
+    "start.js",
+)
 
 
 def render(document: dict[str, Any]) -> str:

@@ -8,11 +8,17 @@ function fill(node, attributes, children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== ""));
+  node.append(
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== ""),
+  );
   return node;
 }
-const make = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
-const draw = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+const make = (tag, attributes = {}, ...children) =>
+  fill(document.createElement(tag), attributes, children);
+const draw = (tag, attributes = {}, ...children) =>
+  fill(document.createElementNS(SVG, tag), attributes, children);
 const byId = (id) => document.getElementById(id);
 const say = (text) => byId("said").replaceChildren(text);
 
@@ -52,7 +58,12 @@ function makeFrame(frame) {
 function makeSite(number) {
   const frames = siteOf(number);
   if (!frames.length) return make("span", { class: "muted" }, "a place without a frame of yours");
-  return make("span", {}, makeFrame(frames[0]), frames.length > 1 ? make("span", { class: "muted" }, ", from ", makeFrame(frames[1])) : null);
+  return make(
+    "span",
+    {},
+    makeFrame(frames[0]),
+    frames.length > 1 ? make("span", { class: "muted" }, ", from ", makeFrame(frames[1])) : null,
+  );
 }
 
 const MARKS = { error: "\u25cf", warn: "\u25b2", accepted: "\u25cb" };
@@ -68,8 +79,36 @@ function makeTable(caption, heads, lines, kind = "", isHeaded = false) {
       "table",
       { class: kind || null },
       make("caption", { class: isHeaded ? "unseen" : null }, caption),
-      make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", class: head.endsWith(" ") ? "number" : null }, head.trim())))),
-      make("tbody", {}, lines.map((cells) => make("tr", {}, cells.map((cell, i) => make("td", heads[i].endsWith(" ") ? { class: "number", "data-label": isHeaded ? null : heads[i].trim() } : {}, cell))))),
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          heads.map((head) =>
+            make("th", { scope: "col", class: head.endsWith(" ") ? "number" : null }, head.trim()),
+          ),
+        ),
+      ),
+      make(
+        "tbody",
+        {},
+        lines.map((cells) =>
+          make(
+            "tr",
+            {},
+            cells.map((cell, i) =>
+              make(
+                "td",
+                heads[i].endsWith(" ")
+                  ? { class: "number", "data-label": isHeaded ? null : heads[i].trim() }
+                  : {},
+                cell,
+              ),
+            ),
+          ),
+        ),
+      ),
     ),
   );
 }
@@ -80,7 +119,11 @@ function makePagedTable(caption, heads, lines, size = 50) {
   const show = (shown) => {
     box.replaceChildren(makeTable(caption, heads, lines.slice(0, shown), "stack"));
     if (shown < lines.length) {
-      const button = make("button", { type: "button", onclick: () => show(shown + 200) }, `Show ${Math.min(200, lines.length - shown)} more`);
+      const button = make(
+        "button",
+        { type: "button", onclick: () => show(shown + 200) },
+        `Show ${Math.min(200, lines.length - shown)} more`,
+      );
       box.append(make("div", { class: "more" }, button));
     }
   };
@@ -94,7 +137,8 @@ function niceSteps(from, to, wanted) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= raw * 0.9999);
   const steps = [];
-  for (let i = Math.ceil(from / step - 0.0001); i * step <= to + step * 0.0001; i++) steps.push(i * step);
+  for (let i = Math.ceil(from / step - 0.0001); i * step <= to + step * 0.0001; i++)
+    steps.push(i * step);
   return steps;
 }
 

@@ -3,7 +3,14 @@
 // The document of the run, and what the page makes of it. Nothing here touches the page.
 
 const report = JSON.parse(document.getElementById("document").textContent);
-const timeline = report.timeline || { processes: [], engines: [], tests: [], sites: [], sql: [], quiet: 0 };
+const timeline = report.timeline || {
+  processes: [],
+  engines: [],
+  tests: [],
+  sites: [],
+  sql: [],
+  quiet: 0,
+};
 const isRecorded = Boolean(report.timeline);
 const SEVERITIES = ["error", "warn"];
 
@@ -30,18 +37,29 @@ const markOf = (finding) => (finding.state === "accepted" ? "accepted" : finding
 // A fixture that goes with its test is told in the test's row: what a test opens, its fixtures
 // mostly open for it.
 function homeOf(owner) {
-  const isTest = owner.kind === "test" || (owner.kind === "fixture" && owner.scope === "function" && owner.nodeid);
+  const isTest =
+    owner.kind === "test" ||
+    (owner.kind === "fixture" && owner.scope === "function" && owner.nodeid);
   if (isTest) return { key: `test ${owner.nodeid}`, kind: "test", title: owner.nodeid };
   const title = owner.kind === "fixture" ? `${owner.nodeid}::${owner.name}` : owner.name;
-  return { key: `${owner.kind} ${title}`, kind: owner.kind, title, name: owner.name, scope: owner.scope };
+  return {
+    key: `${owner.kind} ${title}`,
+    kind: owner.kind,
+    title,
+    name: owner.name,
+    scope: owner.scope,
+  };
 }
 
 function splitNode(home) {
-  if (home.kind !== "test") return { name: home.name, path: home.title.slice(0, -home.name.length - 2) };
+  if (home.kind !== "test")
+    return { name: home.name, path: home.title.slice(0, -home.name.length - 2) };
   // A parameter may hold colons of its own.
   const bracket = home.title.indexOf("[");
   const cut = home.title.lastIndexOf("::", bracket < 0 ? Infinity : bracket);
-  return cut < 0 ? { name: home.title, path: "" } : { name: home.title.slice(cut + 2), path: home.title.slice(0, cut) };
+  return cut < 0
+    ? { name: home.title, path: "" }
+    : { name: home.title.slice(cut + 2), path: home.title.slice(0, cut) };
 }
 
 function makeRows() {
@@ -50,7 +68,15 @@ function makeRows() {
   // Each process sets up a wide fixture of its own.
   const ofProcess = new Map();
   const add = (home, process) => {
-    const row = { ...home, ...splitNode(home), stories: [], findings: [], begin: null, end: null, isJudged: true };
+    const row = {
+      ...home,
+      ...splitNode(home),
+      stories: [],
+      findings: [],
+      begin: null,
+      end: null,
+      isJudged: true,
+    };
     rows.push(row);
     latest.set(home.key, row);
     ofProcess.set(`${process} ${home.key}`, row);
@@ -60,7 +86,8 @@ function makeRows() {
     const home = homeOf(story);
     const known = ofProcess.get(`${story.process} ${home.key}`);
     // A test that ran again has a story for each time.
-    const again = known && story.kind === "test" && known.stories.some((other) => other.kind === "test");
+    const again =
+      known && story.kind === "test" && known.stories.some((other) => other.kind === "test");
     const row = !known || again ? add(home, story.process) : known;
     if (again) row.attempt = (known.attempt || 1) + 1;
     row.stories.push(story);
@@ -79,13 +106,15 @@ function makeRows() {
     row.end = ends.length ? Math.max(...ends) : null;
     for (const kind of ["leases", "sessions", "statements", "loads"]) {
       row[kind] = stories.flatMap((story) => story[kind].map((thing) => ({ ...thing, story })));
-      row[`all_${kind}`] = row[kind].length + stories.reduce((sum, story) => sum + (story.left_out[kind] || 0), 0);
+      row[`all_${kind}`] =
+        row[kind].length + stories.reduce((sum, story) => sum + (story.left_out[kind] || 0), 0);
     }
     row.statements.sort((a, b) => a.begin - b.begin);
     row.loads.sort((a, b) => a.at - b.at);
     row.findings.sort((a, b) => rankOf(a) - rankOf(b) || a.rule.localeCompare(b.rule));
     row.rank = Math.min(3, ...row.findings.map(rankOf));
-    row.text = `${row.title} ${row.findings.map((f) => `${f.rule} ${f.name} ${f.title} ${fileOf(f)}`).join(" ")}`.toLowerCase();
+    row.text =
+      `${row.title} ${row.findings.map((f) => `${f.rule} ${f.name} ${f.title} ${fileOf(f)}`).join(" ")}`.toLowerCase();
     const number = (taken.get(row.key) || 0) + 1;
     taken.set(row.key, number);
     row.slug = wellFormed(number === 1 ? row.key : `${row.key} ~${number}`);
@@ -109,12 +138,21 @@ for (const row of rows) {
 
 const runEnd = Math.max(
   1,
-  ...timeline.engines.map((engine) => (engine.out.length ? engine.out[engine.out.length - 1][0] : 0)),
+  ...timeline.engines.map((engine) =>
+    engine.out.length ? engine.out[engine.out.length - 1][0] : 0,
+  ),
   rows.reduce((most, row) => Math.max(most, row.end ?? 0), 0),
 );
 
 // Before the first test there is nothing to see.
-const runBegin = Math.max(0, Math.min(runEnd - 1, ...timeline.engines.map((engine) => (engine.out.length ? engine.out[0][0] : runEnd)), rows.reduce((least, row) => Math.min(least, row.begin ?? runEnd), runEnd)));
+const runBegin = Math.max(
+  0,
+  Math.min(
+    runEnd - 1,
+    ...timeline.engines.map((engine) => (engine.out.length ? engine.out[0][0] : runEnd)),
+    rows.reduce((least, row) => Math.min(least, row.begin ?? runEnd), runEnd),
+  ),
+);
 
 // The rows of one process in the order of time, to find who ran at a moment.
 const rowsByProcess = new Map();
@@ -153,6 +191,7 @@ function outAt(engine, at) {
 function peakWithin(engine, begin, end) {
   const start = outAt(engine, begin);
   let peak = start.number;
-  for (let i = start.next; i < engine.out.length && engine.out[i][0] <= end; i++) peak = Math.max(peak, engine.out[i][1]);
+  for (let i = start.next; i < engine.out.length && engine.out[i][0] <= end; i++)
+    peak = Math.max(peak, engine.out[i][1]);
   return peak;
 }

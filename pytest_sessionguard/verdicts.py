@@ -67,6 +67,8 @@ def judge_account(
 def find_suspects(accounts: Iterable[Account]) -> list[Suspect]:
     """Find the connections about which a server is to be asked.
 
+    Where a setting has turned the rule off nobody asks; that it may be needed is entered.
+
     Args:
         accounts: Accounts that are about to be judged.
 
@@ -74,13 +76,15 @@ def find_suspects(accounts: Iterable[Account]) -> list[Suspect]:
         Those of accounts in which the answer would be told.
     """
     rule = open_server_transaction.RULE
-    return [
-        suspect
-        for account in accounts
-        if account.severities.get(rule.code, rule.severity) is not Severity.OFF
-        for suspect in account.suspects
-        if not (suspect.told or suspect.lease.told)
-    ]
+    found = []
+    for account in accounts:
+        suspects = [s for s in account.suspects if not (s.told or s.lease.told)]
+        set_severity = account.severities.get(rule.code)
+        if (set_severity or rule.severity) is not Severity.OFF:
+            found += suspects
+        elif suspects and set_severity is Severity.OFF:
+            account.hushed.add(rule.code)
+    return found
 
 
 # Under whose name it is told that an assertion never took place.

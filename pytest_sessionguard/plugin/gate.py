@@ -37,8 +37,8 @@ class Gate:
         self._baseline = baseline
         self._record = Record()
         source = settings.ignore_paths_source.value
-        off = _find_off(settings)
-        self._sieve = Sieve(root, settings.ignore_paths, source, self._record, off)
+        self._off = _find_off(settings)
+        self._sieve = Sieve(root, settings.ignore_paths, source, self._record, self._off)
         if Severity.OFF not in settings.flag_severities.values():
             self._record.known.update(self._sieve.paths)
         self._names = self._read_names()
@@ -78,7 +78,7 @@ class Gate:
         chain = node.listchain()
         for carrier, marker in node.iter_markers_with_node("sessionguard"):
             codes = _read_ignored(marker)
-            if codes and not self._is_decided(codes):
+            if codes and not self._is_decided(codes) and not self._is_unseen(codes, self._off):
                 what = "off=True" if marker.kwargs.get("off") else f"ignore={_show(marker)}"
                 place = strip_nodeid(carrier.nodeid)
                 suppression = Suppression(Kind.MARKER, what, place)
@@ -124,14 +124,21 @@ class Gate:
     def _read_names(self) -> dict[Suppression, frozenset[str]]:
         names = {}
         strict = self._settings.mode is Mode.STRICT
+        off = [] if strict else [r.code for r in RULES if r.severity is Severity.OFF]
         for name in self._settings.ini_ignores:
             codes = frozenset(find_rules(name))
-            # What is not watched where it is off everywhere may be there all the same.
-            unseen = [_RULES[code] for code in codes if not _RULES[code].seen_off]
-            may_be = any(strict or rule.severity is not Severity.OFF for rule in unseen)
-            if not may_be and not self._is_decided(codes):
+            if not self._is_decided(codes) and not self._is_unseen(codes, off):
                 names[Suppression(Kind.RULE, name, Source.INI.value)] = codes
         return names
+
+    def _is_unseen(self, codes: Iterable[str], off: Iterable[str]) -> bool:
+        """Tell whether one of the rules may be broken where it is off, and nobody sees it.
+
+        Args:
+            codes: What is ignored.
+            off: The rules that would be off all the same.
+        """
+        return any(not _RULES[code].seen_off for code in codes if code not in off)
 
     def _is_decided(self, codes: Iterable[str]) -> bool:
         """Tell whether the command line decides on a rule, whatever markers and ini file say."""

@@ -70,8 +70,8 @@ class Rule:
         judge: Finds where an account breaks it.
         text: Its explanation, under fixed headings.
         covers: Whether what it would tell, were it not off, comes back under no other rule's name.
-        seen_off: Whether what breaks it is seen even where it is off everywhere; only then can
-            one say that nothing would have to be ignored.
+        seen_off: Whether what breaks it is seen even where it is off; only then can one say that
+            nothing would have to be ignored.
     """
 
     code: str

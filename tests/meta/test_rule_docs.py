@@ -300,6 +300,13 @@ def test_aiosqlite_example(rule: Any, aiosqlite_engine: Any) -> None:
 
 
 @pytest.mark.parametrize("rule", ON_AIOSQLITE, ids=rule_id)
+def test_aiosqlite_example_where_it_is_off(rule: Any, aiosqlite_engine: Any) -> None:
+    """A rule that is off notes that it is needed, or says that it cannot."""
+    told = {rule.code} if rule.seen_off else set()
+    assert told == run(blocks_of(rule)[0], aiosqlite_engine, rule, Severity.OFF)
+
+
+@pytest.mark.parametrize("rule", ON_AIOSQLITE, ids=rule_id)
 def test_aiosqlite_use_instead(rule: Any, aiosqlite_engine: Any) -> None:
     """What to use instead breaks no rule."""
     assert set() == run(blocks_of(rule)[1], aiosqlite_engine, rule)
@@ -325,6 +332,14 @@ def test_async_use_instead(rule: Any, async_engine: Any) -> None:
 def test_server_example(rule: Any, postgres_engine: Any) -> None:
     """The example breaks this rule and no other."""
     assert {rule.code} == run(blocks_of(rule)[0], postgres_engine, rule)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("rule", ON_PSYCOPG, ids=rule_id)
+def test_server_example_where_it_is_off(rule: Any, postgres_engine: Any) -> None:
+    """A rule that is off notes that it is needed, or says that it cannot."""
+    told = {rule.code} if rule.seen_off else set()
+    assert told == run(blocks_of(rule)[0], postgres_engine, rule, Severity.OFF)
 
 
 @pytest.mark.postgres

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from pytest_sessionguard import report
 from pytest_sessionguard.identity import identify
 from pytest_sessionguard.model import CallSite, Finding, Frame, Owner, Place, Severity
-from pytest_sessionguard.report import sentences
 from pytest_sessionguard.report.document import RunFacts, make_document
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.rules import RULES
@@ -30,7 +30,8 @@ RUN = RunFacts(
     platform="Linux",
 )
 # Whatever the sentences of the rules ask for.
-_ASKED = re.findall(r'facts(?:\.get\(|\[)"(\w+)"', inspect.getsource(sentences))
+_SENTENCES = "".join(path.read_text("utf-8") for path in Path(report.__file__).parent.glob("*.py"))
+_ASKED = re.findall(r"""facts(?:\.get\(|\[)["'](\w+)["']""", _SENTENCES)
 FACTS: dict[str, Any] = {
     **{name: 2 for name in _ASKED if name not in ("boundary", "entered", "now", "asserted")},
     "count": 1,
@@ -52,6 +53,7 @@ FACTS: dict[str, Any] = {
     "function": "add_user",
     "consequence": "It cannot be read.",
     "mend": "load it.",
+    "how": "detached",
 }
 NAMES = {rule.code: rule.name for rule in RULES}
 

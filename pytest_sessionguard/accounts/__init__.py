@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_sessionguard.accounts.account import Account
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
 from pytest_sessionguard.accounts.loads import Access, Fault, Load
+from pytest_sessionguard.accounts.results import Results
 from pytest_sessionguard.accounts.scopes import Breach, Scope
 from pytest_sessionguard.accounts.sessions import SessionRecord
 
@@ -18,6 +19,7 @@ __all__ = [
     "Lease",
     "Load",
     "PoolFacts",
+    "Results",
     "Scope",
     "SessionRecord",
 ]

@@ -68,8 +68,6 @@ class Lease:
         told: Whether a finding has told it, or none can.
     """
 
-    session: SessionRecord | None = None
-    scope: Scope | None = None
     is_escaped: bool = False
     told: bool = False
 
@@ -86,6 +84,8 @@ class Lease:
         self.account = account
         self.pool = pool
         self.thread = thread
+        self.session: SessionRecord | None = None
+        self.scope: Scope | None = None
 
     @property
     def is_out(self) -> bool:

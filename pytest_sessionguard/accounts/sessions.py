@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,22 +25,14 @@ class SessionRecord:
         in_block: Whether the end of its own block did that.
         reopened: Where it began again after that.
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
-        statements: Its latest statements: of each a mark before it, one behind it, and its trace.
         access: The attribute that is being loaded by it at the moment.
         scope: The service call that opened it, if one did.
         is_escaped: Whether that call ended without having closed it.
         told: Whether a finding has told it.
     """
 
-    # No slots: values that are the same for nearly all cost nothing to set, as class attributes.
-    leaving: tuple[Trace, bool] | None = None
-    ended: Trace | None = None
-    in_block: bool = False
-    reopened: Trace | None = None
-    key: object = None
-    statements: deque[list[Any]] | None = None
-    access: Access | None = None
-    scope: Scope | None = None
+    # No slots: what is the same for nearly all, and is seldom read, costs nothing to set as a class
+    # attribute. What every cycle reads is set on the instance, where it is found at once.
     is_escaped: bool = False
     told: bool = False
 
@@ -49,6 +40,13 @@ class SessionRecord:
         self.account = account
         self.session = session
         self.trace = trace
+        self.leaving: tuple[Trace, bool] | None = None
+        self.ended: Trace | None = None
+        self.in_block = False
+        self.reopened: Trace | None = None
+        self.key: object = None
+        self.access: Access | None = None
+        self.scope: Scope | None = None
 
     @property
     def opened(self) -> Trace | None:

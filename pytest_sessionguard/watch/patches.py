@@ -13,14 +13,14 @@ class Patches:
     """Wrapped methods, each put back as it was."""
 
     def __init__(self) -> None:
-        self._done: list[tuple[type, str, Any, Any]] = []
+        self._done: list[tuple[Any, str, Any, Any]] = []
 
-    def wrap(self, owner: type, name: str, make: Callable[[Any], Any]) -> None:
+    def wrap(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
         """Put a wrapper in a method's place.
 
         Args:
-            owner: The class that defines or inherits it.
-            name: The method.
+            owner: The class that defines or inherits it, or the module of a function.
+            name: The method or the function.
             make: Takes the original and returns the wrapper.
         """
         original = owner.__dict__.get(name, _INHERITED)

@@ -26,7 +26,7 @@ from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.notes import add_notes
 from pytest_sessionguard.watch.patches import Patches
-from pytest_sessionguard.watch.private import CALLBACK, KEY, know_pool, make_record_finder
+from pytest_sessionguard.watch.private import KEY, know_pool, make_record_finder, refer
 
 
 class PoolWatch:
@@ -120,7 +120,7 @@ class PoolWatch:
 
     def _make_connect_wrapper(self, original: Any) -> Any:
         ledger, failed, find_record = self._ledger, self._shield.report, self._find_record
-        reference, capture = weakref.ref, Tracer().capture
+        capture = Tracer().capture
 
         def connect(self: Any) -> Any:
             __tracebackhide__ = True  # pytest's tracebacks are to stay as they were
@@ -130,13 +130,14 @@ class PoolWatch:
                 watch._shield.run(partial(watch._tell_holders, error, self))
                 raise
             try:
-                pool = getattr(self, KEY, None)
-                if pool is None or pool.ledger is not ledger:
+                try:
+                    pool = self._sessionguard
+                except AttributeError:
+                    pool = know_pool(ledger, self)
+                if pool.ledger is not ledger:
                     pool = know_pool(ledger, self)
                 record = find_record(proxy)
-                lease = Lease(
-                    reference(proxy, *CALLBACK), capture(), ledger.current, pool, get_ident()
-                )
+                lease = Lease(refer(proxy), capture(), ledger.current, pool, get_ident())
                 ledger.open_lease(record, lease)
                 if pool.loop_bound:
                     watch._compare_loops(record, lease)

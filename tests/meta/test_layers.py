@@ -16,7 +16,7 @@ NAME = "pytest_sessionguard"
 # Rooms from the ground up: each may import those below it; rooms of one floor know nothing of each
 # other.
 FLOORS: list[set[str]] = [
-    {"model", "shield", "detour", "tally"},
+    {"model", "shield", "detour", "tally", "files"},
     {"callsite"},
     {"accounts"},
     {"ledger"},

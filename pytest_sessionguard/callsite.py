@@ -7,38 +7,29 @@ which costs two to four times as much) and stops at the second frame of the user
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
-import sysconfig
-from functools import lru_cache, partial
-from operator import attrgetter
+from collections.abc import Callable
+from functools import partial
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
+from pytest_sessionguard.files import (
+    ASYNC,
+    EDGE,
+    SCOPED,
+    SESSION,
+    THIRD,
+    USER,
+    find_end,
+    kind_of,
+    kinds,
+    learn,
+)
 from pytest_sessionguard.model import CallSite, Frame
 
 FRAMES = 2
-_WAYS = 4
 _get_frame = sys._getframe
-
-# What a file is to a call site. A file's kind is looked up by its name at every frame.
-_LIBRARY = 0  # SQLAlchemy, the standard library, drivers' helpers, this package: passed over
-_USER = 1
-_EDGE = 2  # pytest, pluggy, the event loop: what lies behind did not lead to the event
-_THIRD = 3  # another package in site-packages: shown only where there is no user's frame
-# Files of SQLAlchemy that tell by which door it was entered; these add up.
-_SESSION = 4
-_ASYNC = 8
-_SCOPED = 16
-_DOORS = {
-    "orm/session.py": _SESSION,
-    "orm/scoping.py": _SCOPED,
-    "ext/asyncio/session.py": _ASYNC,
-    "ext/asyncio/scoping.py": _ASYNC | _SCOPED,
-}
-
-_kinds: dict[str, int] = {}
 
 
 class Trace(NamedTuple):
@@ -55,17 +46,17 @@ class Trace(NamedTuple):
     @property
     def by_session(self) -> bool:
         """Tell whether a session did it for the user."""
-        return bool(self.doors & _SESSION)
+        return bool(self.doors & SESSION)
 
     @property
     def is_async(self) -> bool:
         """Tell whether an async session stands between."""
-        return bool(self.doors & _ASYNC)
+        return bool(self.doors & ASYNC)
 
     @property
     def is_scoped(self) -> bool:
         """Tell whether the registry of a scoped session stands between."""
-        return bool(self.doors & _SCOPED)
+        return bool(self.doors & SCOPED)
 
     def places(self) -> tuple[tuple[int, int], ...]:
         """Return the lines, of code objects by their ids: what tells a place from others.
@@ -102,80 +93,157 @@ class Tracer:
 
     Args:
         limit: How many of the user's frames to collect, one or two.
+        ways: How many ways to keep.
+
+    Attributes:
+        capture: Collects the user's frames above its caller, across the greenlets of async code.
     """
 
-    def __init__(self, limit: int = FRAMES) -> None:
+    def __init__(self, limit: int = FRAMES, ways: int = 4) -> None:
         self._limit = limit
-        # One call of a built-in reads all that is wanted of the user's frames.
-        paths = [f"{'f_back.' * step}{name}" for step in (1, 2) for name in ("f_code", "f_lasti")]
-        self._read_behind = attrgetter(*paths[: 2 * limit])
-        self._ways: list[tuple[int, CodeType, int]] = []
+        self._kept = ways
+        # Of each way its depth, the last of the library's code on it, the doors, and the place that
+        # it was taken to last, with its trace. Changed in place: `capture` has it in its closure.
+        self._ways: list[tuple[int, CodeType, int, Any, Any]] = []
+        self.capture = self._make_capture() if limit == FRAMES else self._make_short_capture()
 
-    def capture(self) -> Trace:
-        """Collect the user's frames above the caller, across the greenlets of async code.
+    # An attribute of a frame costs more than a dozen steps of the interpreter: each is read once,
+    # and of the place that was met last no file is looked at.
+    def _make_capture(self) -> Callable[[], Trace]:
+        """Make the function that collects two frames."""
+        ways, get_frame = self._ways, _get_frame
+        learn_way, learn_place = self._learn_way, self._learn_place
+        cross = _make_crossing()
 
-        SQLAlchemy runs async code in a greenlet whose ``f_back`` chain ends at its own root
-        (``sqlalchemy.util.concurrency.greenlet_spawn``); the coroutine that awaits it is found in
-        the parent greenlet's frame.
-
-        Returns:
-            The trace, empty where no frame but the library's was found.
-        """
-        for depth, entry, doors in self._ways:
-            try:
-                frame = _get_frame(depth)
-            except ValueError:
-                continue
-            if frame.f_code is entry:
+        def capture() -> Trace:
+            for depth, entry, doors, place, trace in ways:
                 try:
-                    marks = self._read_behind(frame)
-                except AttributeError:  # the stack ends there, or this greenlet's does
-                    return _walk(frame.f_back, self._limit, doors)
-                get_kind = _kinds.get
-                if get_kind(marks[0].co_filename) == _USER:
-                    if len(marks) == 2 or get_kind(marks[2].co_filename) == _USER:
-                        return _make_trace((marks, doors))
-                    return _walk(frame.f_back, self._limit, doors)
-        return self._learn_way(_get_frame(1))
+                    frame = get_frame(depth)
+                except ValueError:
+                    continue
+                if frame.f_code is entry:
+                    inner: Any = frame.f_back
+                    if inner is None:
+                        return cross(doors)
+                    outer = inner.f_back
+                    if outer is None:
+                        return _walk(inner, FRAMES, doors)
+                    code, behind = inner.f_code, outer.f_code
+                    marks = (code, inner.f_lasti, behind, outer.f_lasti)
+                    # Equal code may be another file's.
+                    if marks == place and code is place[0] and behind is place[2]:
+                        return trace  # type: ignore[no-any-return]
+                    return learn_place(entry, inner, marks, doors)
+            return learn_way(get_frame(1))
+
+        return capture
+
+    def _make_short_capture(self) -> Callable[[], Trace]:
+        """Make the function that collects one frame: the same with less to read."""
+        ways, get_frame = self._ways, _get_frame
+        learn_way, learn_place = self._learn_way, self._learn_place
+
+        def capture() -> Trace:
+            for depth, entry, doors, place, trace in ways:
+                try:
+                    frame = get_frame(depth)
+                except ValueError:
+                    continue
+                if frame.f_code is entry:
+                    inner: Any = frame.f_back
+                    if inner is None:
+                        return _walk(None, 1, doors)
+                    code = inner.f_code
+                    marks = (code, inner.f_lasti)
+                    if marks == place and code is place[0]:
+                        return trace  # type: ignore[no-any-return]
+                    return learn_place(entry, inner, marks, doors)
+            return learn_way(get_frame(1))
+
+        return capture
+
+    def _learn_place(self, entry: CodeType, frame: FrameType, marks: Any, doors: int) -> Trace:
+        """Make the trace of a place behind a known way, and keep it if all of it is the user's."""
+        if any(kinds.get(code.co_filename) != USER for code in marks[::2]):
+            return _walk(frame, self._limit, doors)
+        trace = _make_trace((marks, doors))
+        for number, (depth, code, known, _, _) in enumerate(self._ways):
+            if code is entry and known == doors:
+                self._ways[number] = (depth, code, doors, marks, trace)
+        return trace
 
     def _learn_way(self, frame: FrameType) -> Trace:
         """Walk every frame, and keep the way if nothing but the library lies on it."""
         step, depth, doors = frame, 1, 0  # 0 would be `capture` itself
         while True:
             behind = step.f_back
-            kind = _USER if behind is None else _kind_of(behind.f_code)
-            if behind is None or _USER <= kind <= _THIRD:
+            kind = USER if behind is None else kind_of(behind.f_code)
+            if behind is None or USER <= kind <= THIRD:
                 break
             step, depth, doors = behind, depth + 1, doors | kind
-        if kind == _USER:
-            self._ways = [(depth, step.f_code, doors), *self._ways][:_WAYS]
+        if kind == USER:
+            self._ways[:] = [(depth, step.f_code, doors, None, None), *self._ways][: self._kept]
         return _walk(frame, self._limit)
+
+
+def _make_crossing() -> Callable[[int], Trace]:
+    """Make what collects two frames from the root of a greenlet on.
+
+    SQLAlchemy runs async code in a greenlet whose ``f_back`` chain ends at its own root
+    (``sqlalchemy.util.concurrency.greenlet_spawn``); the coroutine that awaits it is found in the
+    parent greenlet's frame, mostly behind `greenlet_spawn` and the async session's method.
+    """
+    known_place: tuple[Any, Any] = (None, None)
+    find_greenlet: Any = None
+
+    def cross(doors: int) -> Trace:
+        nonlocal known_place, find_greenlet
+        try:
+            if find_greenlet is None:
+                find_greenlet = sys.modules["greenlet"].getcurrent
+            spawn = find_greenlet().parent.gr_frame
+            method = spawn.f_back
+            inner = method.f_back
+            outer = inner.f_back
+            marks = (inner.f_code, inner.f_lasti, outer.f_code, outer.f_lasti)
+            here = (marks, spawn.f_code, method.f_code, doors)
+        except (AttributeError, KeyError):  # it is not, or there is no greenlet
+            return _walk(None, FRAMES, doors)
+        known, found = known_place
+        if here == known and marks[0] is known[0][0] and marks[2] is known[0][2]:
+            return found  # type: ignore[no-any-return]
+        found = _walk(None, FRAMES, doors)
+        if found.marks == marks:
+            known_place = (here, found)
+        return found
+
+    return cross
 
 
 def _walk(frame: FrameType | None, limit: int, doors: int = 0) -> Trace:
     """Collect the user's frames from a frame on, itself included."""
     marks: list[Any] = []
     third: tuple[Any, ...] = ()
-    get_kind = _kinds.get
+    get_kind = kinds.get
     full = 2 * limit
     greenlet: Any = None
     while True:
         while frame is not None:
             code = frame.f_code
             kind = get_kind(code.co_filename)
-            if kind == _USER:
+            if kind == USER:
                 marks += (code, frame.f_lasti)
                 if len(marks) == full:
                     return _make_trace((tuple(marks), doors))
             elif kind:
-                if kind == _EDGE:
+                if kind == EDGE:
                     return Trace(tuple(marks) or third, doors)
-                if kind == _THIRD:
+                if kind == THIRD:
                     third = third or (code, frame.f_lasti)
                 else:
                     doors |= kind & _passable(marks)
             elif kind is None:
-                _learn(code.co_filename)
+                learn(code.co_filename)
                 continue
             frame = frame.f_back
         greenlet = _parent_of(greenlet)
@@ -191,8 +259,8 @@ def _passable(marks: list[Any]) -> int:
     what else stands behind a user's frame led to that frame and not to the event.
     """
     if not marks:
-        return _SESSION | _ASYNC | _SCOPED
-    return _ASYNC | _SCOPED if marks[-2].co_name == "__init__" else _SCOPED
+        return SESSION | ASYNC | SCOPED
+    return ASYNC | SCOPED if marks[-2].co_name == "__init__" else SCOPED
 
 
 def capture_task() -> Trace | None:
@@ -211,7 +279,7 @@ def capture_task() -> Trace | None:
     except RuntimeError:
         return None
     frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
-    if frame is None or _kind_of(frame.f_code) != _USER:
+    if frame is None or kind_of(frame.f_code) != USER:
         return None
     return Trace((frame.f_code, frame.f_lasti))
 
@@ -265,25 +333,7 @@ def find_block_end(trace: Trace) -> int | None:
     """
     if not trace.marks:
         return None
-    code, lasti = trace.marks[0], trace.marks[1]
-    line = _line_of(code, lasti)
-    ends = [
-        node.end_lineno
-        for node in _blocks_of(code.co_filename)
-        if node.lineno <= line <= node.body[0].lineno and node.end_lineno is not None
-    ]
-    return min(ends, default=None)
-
-
-@lru_cache(maxsize=64)
-def _blocks_of(path: str) -> tuple[ast.With | ast.AsyncWith, ...]:
-    try:
-        with open(path, encoding="utf-8") as source:
-            tree = ast.parse(source.read())
-    # SystemError: python/cpython#106905, where a collection runs inside the parser.
-    except (OSError, SyntaxError, ValueError, RecursionError, SystemError):
-        return ()
-    return tuple(n for n in ast.walk(tree) if isinstance(n, (ast.With, ast.AsyncWith)))
+    return find_end(trace.marks[0].co_filename, _line_of(trace.marks[0], trace.marks[1]))
 
 
 def _parent_of(greenlet: Any) -> Any:
@@ -298,53 +348,3 @@ def _line_of(code: CodeType, lasti: int) -> int:
         if start <= lasti < end and line is not None:
             return line
     return code.co_firstlineno
-
-
-def _kind_of(code: CodeType) -> int:
-    kind = _kinds.get(code.co_filename)
-    return _learn(code.co_filename) if kind is None else kind
-
-
-def _learn(path: str) -> int:
-    kind = _kinds[path] = _classify(path)
-    return kind
-
-
-def _classify(path: str) -> int:  # noqa: PLR0911 (a table)
-    normal = path.replace("\\", "/")
-    if normal.startswith("<"):
-        return _LIBRARY
-    if normal.startswith(_sqlalchemy_folder()):
-        return _DOORS.get(normal[len(_sqlalchemy_folder()) :], _LIBRARY)
-    if "/_pytest/" in normal or "/pluggy/" in normal or normal.endswith("/asyncio/events.py"):
-        return _EDGE
-    if normal.startswith(_own_folder()):
-        return _LIBRARY
-    if _in_packages(normal):
-        return _THIRD
-    if normal.startswith(_standard_folders()):
-        return _LIBRARY
-    return _USER
-
-
-def _in_packages(path: str) -> bool:
-    return "/site-packages/" in path or "/dist-packages/" in path
-
-
-@lru_cache(maxsize=1)
-def _own_folder() -> str:
-    return os.path.dirname(os.path.abspath(__file__)).replace("\\", "/") + "/"
-
-
-def _sqlalchemy_folder() -> str:
-    module = sys.modules.get("sqlalchemy")
-    file = getattr(module, "__file__", None) or "/site-packages/sqlalchemy/__init__.py"
-    return os.path.dirname(file).replace("\\", "/") + "/"
-
-
-@lru_cache(maxsize=1)
-def _standard_folders() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    folders = {paths["stdlib"], paths["platstdlib"], os.path.dirname(os.__file__)}
-    folders |= {os.path.realpath(folder) for folder in folders}
-    return tuple(sorted(folder.replace("\\", "/").rstrip("/") + "/" for folder in folders))

@@ -21,6 +21,7 @@ from pytest_sessionguard.accounts import (
     Lease,
     Load,
     PoolFacts,
+    Results,
     Scope,
     SessionRecord,
     Use,
@@ -39,6 +40,7 @@ class Ledger:
         elsewhere: The account of what is never due.
         out: The newest lease of each pool record that is checked out.
         newest: The lease that was entered last.
+        results: Where the latest results of queries came from.
         find_scope: How to find the running service call; None where none is asked about.
         refusals: Who lets no attribute load at the moment; each makes the exception of its refusal.
         engines: How many engines were seen.
@@ -52,6 +54,7 @@ class Ledger:
         self.current = self.elsewhere
         self.out: dict[Any, Lease] = {}
         self.newest: Lease | None = None
+        self.results = Results()
         self.find_scope: Callable[[], Scope | None] | None = None
         self.refusals: list[Callable[[Load], Exception | None]] = []
         self.engines = 0
@@ -104,8 +107,8 @@ class Ledger:
             record: The pool's record, the one thing that names the connection to its end.
             lease: The new lease; its account gets it.
         """
-        before = self.out.get(record)
-        if before is not None:
+        if record in self.out:
+            before = self.out[record]
             if before.proxy() is lease.proxy():
                 # Entered already, by the `super().connect()` of a pool that has its own. Or a
                 # SingletonThreadPool hands the same one out again, and counts: which of those who
@@ -290,7 +293,7 @@ class Ledger:
         if record.in_block and record.account.is_due:
             record.account.reopened.append(record)
 
-    def close_session(self, record: SessionRecord, trace: Trace | None, *, in_block: bool) -> None:
+    def close_session(self, record: SessionRecord, trace: Trace | None, in_block: bool) -> None:
         """Enter that a session was closed.
 
         Args:
@@ -298,7 +301,9 @@ class Ledger:
             trace: Where.
             in_block: Whether the end of its own ``with`` block closed it.
         """
-        record.account.sessions.pop(id(record), None)
+        sessions = record.account.sessions
+        if sessions:
+            sessions.pop(id(record), None)
         if record.in_block and record.reopened is not None:
             return  # what its block had closed began again: that stays told, closed or not
         record.ended = trace

@@ -88,8 +88,6 @@ class Lease:
     """
 
     runner: Any = None
-    session: SessionRecord | None = None
-    scope: Scope | None = None
     is_escaped: bool = False
     is_abandoned: bool = False
     told: bool = False
@@ -107,6 +105,8 @@ class Lease:
         self.account = self.taken_by = account
         self.pool = pool
         self.thread = thread
+        self.session: SessionRecord | None = None
+        self.scope: Scope | None = None
 
     @property
     def is_out(self) -> bool:

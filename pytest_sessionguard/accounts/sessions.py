@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,6 @@ class SessionRecord:
         written: That it has written something which its transaction will keep or drop.
         is_looked_at: Whether what it drops has been looked at already while it is being closed.
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
-        statements: Its latest statements: of each a mark before it, one behind it, and its trace.
         access: The attribute that is being loaded by it at the moment.
         handovers: What was handed over of it to work that has not ended, if anything was.
         scope: The service call that opened it, if one did.
@@ -39,19 +37,9 @@ class SessionRecord:
         told: Whether a finding has told it.
     """
 
-    # No slots: values that are the same for nearly all cost nothing to set, as class attributes.
-    leaving: tuple[Trace, bool] | None = None
-    ended: Trace | None = None
-    in_block: bool = False
-    detached: tuple[Trace | None, bool] | None = None
-    reopened: Trace | None = None
-    written: Any = None
+    # No slots: what is the same for nearly all, and is seldom read, costs nothing to set as a class
+    # attribute. What every cycle reads is set on the instance, where it is found at once.
     is_looked_at: bool = False
-    key: object = None
-    statements: deque[list[Any]] | None = None
-    access: Access | None = None
-    handovers: Handovers | None = None
-    scope: Scope | None = None
     is_escaped: bool = False
     told: bool = False
 
@@ -59,6 +47,16 @@ class SessionRecord:
         self.account = account
         self.session = session
         self.trace = trace
+        self.leaving: tuple[Trace, bool] | None = None
+        self.ended: Trace | None = None
+        self.in_block = False
+        self.detached: tuple[Trace | None, bool] | None = None
+        self.reopened: Trace | None = None
+        self.written: Any = None
+        self.key: object = None
+        self.access: Access | None = None
+        self.handovers: Handovers | None = None
+        self.scope: Scope | None = None
 
     @property
     def opened(self) -> Trace | None:

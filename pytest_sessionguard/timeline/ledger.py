@@ -61,9 +61,9 @@ class RecordingLedger(Ledger):
         super().begin_again(record, trace)
         self.recorder.begin_again(record, trace)
 
-    def close_session(self, record: SessionRecord, trace: Trace | None, *, in_block: bool) -> None:
+    def close_session(self, record: SessionRecord, trace: Trace | None, in_block: bool) -> None:
         """Enter that a session was closed."""
-        super().close_session(record, trace, in_block=in_block)
+        super().close_session(record, trace, in_block)
         self.recorder.close_session(record, trace)
 
     def add_load(self, access: Access, record: SessionRecord) -> None:

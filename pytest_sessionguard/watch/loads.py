@@ -12,7 +12,6 @@ tells them apart.
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -26,16 +25,13 @@ from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.faults import CARRIERS, FaultWatch
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import (
-    KEY,
     find_attribute_loader,
+    find_result_counter,
     is_awaited,
     is_beyond_query,
-    make_marker,
 )
 from pytest_sessionguard.watch.provenance import find_origin, find_record, know_session
 
-# How many statements of a session are remembered: what is loaded is mostly read soon after.
-_KEPT = 64
 _DESCRIPTORS = ("__get__", "__set__", "__delete__")
 _ATTRIBUTES = attributes.__file__
 
@@ -57,12 +53,16 @@ class LoadWatch:
         self._shield = shield
         self._faults = faults
         self._patches = Patches()
+        self._tracer = Tracer()
         self.met: Callable[[Any, str, Any], None] | None = None
 
     def install(self) -> None:
         """Begin to watch."""
         for name in ("execute", "scalar", "scalars"):
             self._patches.wrap(Session, name, self._make_statement)
+        counter = find_result_counter()
+        if counter is not None:
+            self._patches.wrap(*counter, self._make_counter)
         loader = find_attribute_loader()
         if loader is not None:
             self._patches.wrap(*loader, self._make_loader)
@@ -72,38 +72,47 @@ class LoadWatch:
         self._patches.remove()
 
     def _make_statement(self, original: Any) -> Any:
-        failed, capture, next_mark = self._shield.report, Tracer().capture, make_marker()
-        refusals = self._ledger.refusals
+        refuse = self._refuse
 
         def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            record = self.__dict__.get(KEY)
-            if record is None:
-                return original(self, *args, **kwargs)
-            refused = None
-            # Between its two marks lie the numbers of its results.
-            span: list[Any] = [0, sys.maxsize, None]
             try:
-                trace, access = capture(), record.access
-                if access is not None and access.trace is None:
-                    access.trace = trace
-                    if refusals and not access.asked:
-                        refused = refusals[-1](Load(access, record))
-                span[0], span[2] = next_mark(), trace
-                if record.statements is None:
-                    record.statements = deque((span,), _KEPT)
-                else:
-                    record.statements.append(span)
-            except Exception as error:
-                failed(error)
-            if refused is not None:
-                raise refused
-            try:
-                return original(self, *args, **kwargs)
-            finally:
-                span[1] = next_mark()
+                is_asked = self._sessionguard.access is not None
+            except AttributeError:  # a session that is older than the watching
+                is_asked = False
+            if is_asked:
+                refused = refuse(self._sessionguard)
+                if refused is not None:
+                    raise refused
+            return original(self, *args, **kwargs)
 
         return execute
+
+    def _refuse(self, record: SessionRecord) -> Exception | None:
+        """Enter that an attribute needs a statement, and return what is raised in its place."""
+        try:
+            access, refusals = record.access, self._ledger.refusals
+            if access is not None and access.trace is None:
+                access.trace = self._tracer.capture()
+                if refusals and not access.asked:
+                    return refusals[-1](Load(access, record))
+        except Exception as error:
+            self._shield.report(error)
+        return None
+
+    def _make_counter(self, original: Any) -> Any:
+        results, failed, capture = self._ledger.results, self._shield.report, Tracer(ways=8).capture
+        places, last = results.places, results.last
+
+        def new_runid() -> Any:
+            number = original()
+            try:
+                places[number & last] = (number, capture())
+            except Exception as error:
+                failed(error)
+            return number
+
+        return new_runid
 
     def _make_loader(self, original: Any) -> Any:
         begin, end, failed = self._begin, self._end, self._shield.report
@@ -150,7 +159,7 @@ class LoadWatch:
             _kind_of(state, key),
             asked=is_awaited(),
             parent=hash(state.key or id(state)),
-            origin=find_origin(state, record),
+            origin=find_origin(state, ledger),
         )
         if session is None or record is None:
             return access, None

@@ -173,7 +173,7 @@ class MaskWatch:
     def _tell(self, state: Any, key: str, record: SessionRecord, trace: Trace) -> None:
         if is_test_code(trace, self._root):
             return
-        parent, origin = hash(state.key), find_origin(state, record)
+        parent, origin = hash(state.key), find_origin(state, self._ledger)
         access = Access(state.class_.__name__, key, "relationship", parent=parent, origin=origin)
         access.trace = trace
         self._ledger.add_mask(access, record)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any
 
-from pytest_sessionguard import callsite
+from pytest_sessionguard import callsite, files
 from pytest_sessionguard.callsite import Trace, shorten
 
 _TEST_FOLDERS = frozenset({"test", "tests", "testing"})
@@ -63,11 +63,11 @@ def walk_stack() -> Iterator[tuple[FrameType, bool]]:
     greenlet: Any = None
     while True:
         while frame is not None:
-            kind = callsite._kind_of(frame.f_code)
-            if kind == callsite._EDGE:
+            kind = files.kind_of(frame.f_code)
+            if kind == files.EDGE:
                 return
-            if kind in (callsite._USER, callsite._THIRD):
-                yield frame, kind == callsite._USER
+            if kind in (files.USER, files.THIRD):
+                yield frame, kind == files.USER
             frame = frame.f_back
         greenlet = callsite._parent_of(greenlet)
         if greenlet is None:

@@ -27,7 +27,7 @@ from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.nesting import count_pool, find_runner, make_meeting
 from pytest_sessionguard.watch.notes import add_notes
 from pytest_sessionguard.watch.patches import Patches
-from pytest_sessionguard.watch.private import CALLBACK, KEY, know_pool, make_record_finder
+from pytest_sessionguard.watch.private import KEY, know_pool, make_record_finder, refer
 
 
 class PoolWatch:
@@ -125,7 +125,7 @@ class PoolWatch:
 
     def _make_connect_wrapper(self, original: Any) -> Any:
         ledger, failed, find_record = self._ledger, self._shield.report, self._find_record
-        reference, capture, out, meet = weakref.ref, Tracer().capture, ledger.out, self._meet
+        capture, out, meet = Tracer().capture, ledger.out, self._meet
 
         def connect(self: Any) -> Any:
             __tracebackhide__ = True  # pytest's tracebacks are to stay as they were
@@ -141,9 +141,7 @@ class PoolWatch:
                 if pool is None or pool.ledger is not ledger:
                     pool = know_pool(ledger, self)
                 record = find_record(proxy)
-                lease = Lease(
-                    reference(proxy, *CALLBACK), capture(), ledger.current, pool, get_ident()
-                )
+                lease = Lease(refer(proxy), capture(), ledger.current, pool, get_ident())
                 lease.runner = find_runner()
                 ledger.open_lease(record, lease)
                 if len(out) > pool.use.at_once:

@@ -35,7 +35,8 @@ from pytest_sessionguard.accounts import Address, PoolFacts, Seat
 from pytest_sessionguard.ledger import Ledger
 
 # Where the facts of a pool and the record of a session are kept: on the object itself, which is
-# the fastest look-up there is, needs no hash of a user's class, and dies with the object.
+# the fastest look-up there is, needs no hash of a user's class, and dies with the object. What runs
+# in every cycle writes the name out: an attribute of an instance is found without any search.
 KEY = "_sessionguard"
 _TIGHT = "_sessionguard_is_tight"
 
@@ -43,6 +44,14 @@ _TIGHT = "_sessionguard_is_tight"
 # (python/cpython#135552); SQLAlchemy gives its own one for that (``_NOOP_WEAKREF_CALLBACK``). A
 # built-in does nothing with its argument, and costs least.
 CALLBACK: tuple[Callable[[Any], Any], ...] = (bool,) if sys.version_info >= (3, 15) else ()
+
+
+def _refer(thing: Any) -> Callable[[], Any]:
+    return weakref.ref(thing, *CALLBACK)
+
+
+# What makes them on the hot path, without a call of Python's where none is needed.
+refer: Callable[[Any], Callable[[], Any]] = _refer if CALLBACK else weakref.ref
 
 # asyncpg, asyncmy and aiomysql bind a connection to the loop that opened it. psycopg and
 # aiosqlite ask for the running loop at each call, and work across loops.
@@ -81,14 +90,13 @@ def find_attribute_loader() -> tuple[type, str] | None:
     return None
 
 
-def make_marker() -> Callable[[], int]:
-    """Find the counter that numbers results, which is also what instances are stamped with.
+def find_result_counter() -> tuple[Any, str] | None:
+    """Find the counter that numbers results, with whose numbers instances are stamped.
 
     Returns:
-        What draws the next number.
+        The module that draws from it, and its name there.
     """
-    draw: Callable[[], int] = getattr(loading, "_new_runid", lambda: sys.maxsize)
-    return draw
+    return (loading, "_new_runid") if callable(getattr(loading, "_new_runid", None)) else None
 
 
 def read_eager_loads(statement: Any, eager: frozenset[str]) -> set[Any]:

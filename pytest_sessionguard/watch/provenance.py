@@ -1,10 +1,10 @@
 """Where an ORM instance came from: the session that loaded it, and the statement that did.
 
 SQLAlchemy stamps each instance with the number of the result it was last loaded from
-(``InstanceState.runid``, from ``sqlalchemy.orm.loading.instances``). Numbers drawn from the same
-counter before and after each statement of a session tell later which of them brought the instance,
-or that none did, at no cost for the instance. Which session it belonged to is written on an
-instance when it leaves.
+(``InstanceState.runid``, from ``sqlalchemy.orm.loading.instances``). Where a number was drawn is
+where the statement was executed which brought the instance; it costs nothing for the instance, and
+nothing for a statement that brings none. Which session it belonged to is written on an instance
+when it leaves.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def mark_all(session: Any, record: SessionRecord) -> None:
         record: Its record.
     """
     for state in session.identity_map.all_states():
-        setattr(state, KEY, record)
+        state._sessionguard = record
 
 
 def mark_one(session: Any, instance: Any, record: SessionRecord) -> None:
@@ -101,19 +101,15 @@ def find_record_of(instance: Any, ledger: Ledger) -> SessionRecord | None:
     return find_record(instance_state(instance), ledger)
 
 
-def find_origin(state: InstanceState[Any], record: SessionRecord | None) -> Trace | None:
+def find_origin(state: InstanceState[Any], ledger: Ledger) -> Trace | None:
     """Find the statement that loaded an instance last.
 
     Args:
         state: What SQLAlchemy knows of the instance.
-        record: The session that did.
+        ledger: Where the results are entered.
 
     Returns:
         Where the statement was executed, or None where that is not known any more.
     """
     runid = getattr(state, "runid", None)
-    if runid is None or record is None or record.statements is None:
-        return None
-    # The newest first: an eager load's statement lies within the one that asked for it.
-    spans = reversed(list(record.statements))
-    return next((trace for begin, end, trace in spans if begin < runid < end), None)
+    return None if runid is None else ledger.results.find(runid)

@@ -7,7 +7,6 @@ SQLAlchemy has no event for a session's making and none for its closing
 from __future__ import annotations
 
 import sys
-import weakref
 from typing import Any
 
 from sqlalchemy import event
@@ -18,7 +17,7 @@ from pytest_sessionguard.callsite import Trace, Tracer
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.patches import Patches
-from pytest_sessionguard.watch.private import CALLBACK, KEY
+from pytest_sessionguard.watch.private import KEY, refer
 from pytest_sessionguard.watch.provenance import know_session, mark_all, mark_one
 
 
@@ -78,15 +77,17 @@ class SessionWatch:
 
     def _make_init(self, original: Any) -> Any:
         open_session, failed = self._ledger.open_session, self._shield.report
-        reference, capture = weakref.ref, Tracer().capture
+        capture = Tracer().capture
 
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             __tracebackhide__ = True
-            original(self, *args, **kwargs)
+            if args:
+                original(self, *args, **kwargs)
+            else:
+                original(self, **kwargs)  # as a factory calls it, and cheaper
             try:
-                record = open_session(reference(self, *CALLBACK), capture())
+                self._sessionguard = record = open_session(refer(self), capture())
                 record.key = self.hash_key
-                setattr(self, KEY, record)
             except Exception as error:
                 failed(error)
 
@@ -98,8 +99,8 @@ class SessionWatch:
 
         def on_transaction_create(session: Any, transaction: Any) -> None:
             try:
-                record = getattr(session, KEY, None)
-                if record is None or (record.detached is None and record.handovers is None):
+                record = session._sessionguard
+                if record.detached is None and record.handovers is None:
                     return
                 if transaction.parent is not None:
                     return
@@ -112,7 +113,8 @@ class SessionWatch:
                 if transaction.origin is not begun_by_user:
                     ledger.begin_again(record, capture())
             except Exception as error:
-                failed(error)
+                if hasattr(session, KEY):  # else it is older than the watching
+                    failed(error)
 
         return on_transaction_create
 
@@ -154,15 +156,26 @@ class SessionWatch:
         return __exit__
 
     def _make_close(self, original: Any) -> Any:
+        close_session, failed = self._ledger.close_session, self._shield.report
+        capture, part = self._end_tracer.capture, self._part
+
         def close(self: Any) -> None:
             __tracebackhide__ = True
-            watch._part(self)
+            part(self)
             try:
                 original(self)
             finally:  # a close that fails was asked for all the same
-                watch._close(self)
+                try:
+                    record = self._sessionguard
+                    if record.leaving is None:
+                        close_session(record, capture(), False)
+                    else:
+                        (trace, in_block), record.leaving = record.leaving, None
+                        close_session(record, trace, in_block)
+                except Exception as error:
+                    if hasattr(self, KEY):
+                        failed(error)
 
-        watch = self
         return close
 
     def _make_expunge(self, original: Any) -> Any:
@@ -178,10 +191,14 @@ class SessionWatch:
         # Every way to close a session leads here (``Session._close_impl``).
         def expunge_all(self: Any) -> None:
             __tracebackhide__ = True
-            watch._mark_all(self)
+            try:
+                mark_all(self, self._sessionguard)
+            except Exception as error:
+                if hasattr(self, KEY):
+                    failed(error)
             original(self)
 
-        watch = self
+        failed = self._shield.report
         return expunge_all
 
     # `async def`, so that `inspect.iscoroutinefunction` and autospecs see what they saw.
@@ -211,22 +228,24 @@ class SessionWatch:
     def _make_async_close(self, original: Any) -> Any:
         async def close(self: Any) -> None:
             __tracebackhide__ = True
-            watch._leave(_inner_of(self), by_block=False)
+            record = None
+            try:
+                record = self.sync_session._sessionguard
+                if record.leaving is None:
+                    record.leaving = (capture(), False)
+                    if record.handovers is not None:
+                        record.handovers.part(record.leaving[0], in_block=False)
+            except Exception as error:
+                if record is not None:  # else it is a double, or older than the watching
+                    failed(error)
             try:
                 await original(self)
             finally:
-                watch._forget_leaving(_inner_of(self))
+                if record is not None:
+                    record.leaving = None
 
-        watch = self
+        capture, failed = self._end_tracer.capture, self._shield.report
         return close
-
-    def _mark_all(self, session: Any) -> None:
-        try:
-            record = getattr(session, KEY, None)
-            if record is not None:
-                mark_all(session, record)
-        except Exception as error:
-            self._shield.report(error)
 
     def _mark_one(self, session: Any, instance: Any) -> None:
         try:
@@ -273,16 +292,6 @@ class SessionWatch:
         record = getattr(session, KEY, None)
         if record is not None:
             record.leaving = None
-
-    def _close(self, session: Any) -> None:
-        try:
-            record = getattr(session, KEY, None)
-            if record is not None:
-                trace, in_block = record.leaving or (self._end_tracer.capture(), False)
-                record.leaving = None
-                self._ledger.close_session(record, trace, in_block=in_block)
-        except Exception as error:
-            self._shield.report(error)
 
 
 def _inner_of(session: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pytest_sessionguard import callsite
+from pytest_sessionguard import callsite, files
 from pytest_sessionguard.detour import FILE, Detour
 
 
@@ -246,7 +246,7 @@ def test_call_sites_pass_over_it() -> None:
     detour.remove()
     names = [code.co_name for code in trace.marks[::2]]
     assert ["function", "test_call_sites_pass_over_it"] == names
-    assert callsite._LIBRARY == callsite._classify(FILE)
+    assert files.LIBRARY == files._classify(FILE)
 
 
 def test_warnings_and_logging_find_the_caller(caplog: Any) -> None:

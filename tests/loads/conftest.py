@@ -37,7 +37,8 @@ class Watching:
 
     def begin(self, severities: Mapping[str, Severity] | None = None) -> None:
         """Begin a test in which nothing is off."""
-        every = {rule.code: Severity.ERROR for rule in RULES}
+        # The engine of these tests is disposed after their guard has judged.
+        every = {rule.code: Severity.ERROR for rule in RULES if rule.code != "SG106"}
         self.guard.start_test(Owner("test", "test_it", nodeid="test_it"), severities or every)
 
     @property

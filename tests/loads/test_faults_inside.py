@@ -113,11 +113,11 @@ PLACES = (
     "watch.loads.is_awaited",
     "watch.loads.is_beyond_query",
     "watch.loads.find_attribute_loader",
-    "watch.loads.make_marker",
+    "watch.loads.find_result_counter",
     "watch.loads.find_origin",
     "watch.loads.find_record",
     "watch.loads.know_session",
-    "watch.loads.deque",
+    "watch.loads.LoadWatch._refuse",
     "watch.faults.FaultWatch.__init__",
     "watch.faults.FaultWatch.install",
     "watch.faults.FaultWatch.explain",
@@ -201,11 +201,11 @@ def test_private_name_that_is_gone(project, name):
         if name == "_fire_loader_callables":
             patch.setattr(loads, "find_attribute_loader", lambda: None)
         if name == "_new_runid":
-            patch.setattr(loads, "make_marker", lambda: lambda: 2**62)
+            patch.setattr(loads, "find_result_counter", lambda: None)
         if name == "load_path":
             patch.setattr(loads, "is_beyond_query", lambda state, key: False)
         if name == "runid":
-            patch.setattr(loads, "find_origin", lambda state, record: None)
+            patch.setattr(loads, "find_origin", lambda state, ledger: None)
         assert private.KEY
 
     suite = project(SUITE)

@@ -297,10 +297,10 @@ def left_by_an_exception(engine):
     return author
 
 
-@tells(of="bio")
+@tells("loaded", of="bio")
 def left_by_deletion(engine):
     session = Session(engine)
-    author = session.get(Author, 3)
+    author = session.get(Author, 3)  # loaded
     session.delete(author)
     session.commit()
     kept.append(session)
@@ -358,12 +358,12 @@ def of_a_session_inside(engine):
     return author
 
 
-@tells("opened", "closed")
+@tells(*ALL)
 def moved_to_another_session(engine):
     with Session(engine) as session:  # opened closed
         session.get(Post, 1)
         with Session(engine) as other:
-            author = other.get(Author, 1)
+            author = other.get(Author, 1)  # loaded
         session.get(Post, 2)
         session.add(author)
     return author
@@ -383,7 +383,7 @@ def moved_and_refreshed(engine):
 def of_long_ago(engine):
     with Session(engine) as session:  # opened closed
         author = session.get(Author, 1)
-        for _ in range(100):
+        for _ in range(4100):
             session.scalar(select(Post.id))
     return author
 

@@ -85,7 +85,7 @@ PLACES = (
     "ledger.Account.open_leases",
     "ledger.Account.open_sessions",
     "ledger.Account.lost_leases",
-    "callsite.Tracer.capture",
+    "callsite.Tracer._learn_way",
     "watch.pools.know_pool",
     "watch.pools.Lease",
     "watch.pools.PoolWatch.install",

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from pytest_sessionguard import callsite
+from pytest_sessionguard import files
 from pytest_sessionguard.accounts import Account, Birth, Crossing, Lease, PoolFacts, SessionRecord
 from pytest_sessionguard.callsite import Trace, render
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.model import CallSite, Owner
 
 DOORS = {
-    "Session": callsite._SESSION,
-    "AsyncSession": callsite._SESSION | callsite._ASYNC,
-    "scoped_session": callsite._SESSION | callsite._SCOPED,
-    "async_scoped_session": callsite._SESSION | callsite._ASYNC | callsite._SCOPED,
+    "Session": files.SESSION,
+    "AsyncSession": files.SESSION | files.ASYNC,
+    "scoped_session": files.SESSION | files.SCOPED,
+    "async_scoped_session": files.SESSION | files.ASYNC | files.SCOPED,
 }
 
 

@@ -104,11 +104,13 @@ LISTEN = make(FILES["sqlalchemy"], "listen", "rest[0].capture()")
 @pytest.fixture(scope="module", autouse=True)
 def _made_up_sqlalchemy() -> Iterator[None]:
     """Classify the made-up files afresh, SQLAlchemy's among them."""
-    from pytest_sessionguard import callsite
+    from pytest_sessionguard import callsite, files
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(callsite, "_kinds", {})
-        patch.setattr(callsite, "_sqlalchemy_folder", lambda: "/site-packages/sqlalchemy/")
+        afresh: dict[str, int] = {}
+        patch.setattr(files, "kinds", afresh)
+        patch.setattr(callsite, "kinds", afresh)
+        patch.setattr(files, "_sqlalchemy_folder", lambda: "/site-packages/sqlalchemy/")
         yield
 
 

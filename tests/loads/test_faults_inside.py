@@ -117,7 +117,6 @@ PLACES = (
     "watch.loads.find_origin",
     "watch.loads.find_record",
     "watch.loads.know_session",
-    "watch.loads.LoadWatch._refuse",
     "watch.faults.FaultWatch.__init__",
     "watch.faults.FaultWatch.install",
     "watch.faults.FaultWatch.explain",

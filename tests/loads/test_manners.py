@@ -61,7 +61,7 @@ def test_classes_are_as_before(with_masks: bool, bare: None) -> None:
     watchers = make_watchers()
     for _ in range(3):
         if with_masks:
-            watchers.install_masks("/")
+            watchers.install_masks()
         watchers.install()
         changed = {key for key, value in attributes().items() if before.get(key) != value}
         wanted = {

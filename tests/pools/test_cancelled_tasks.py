@@ -197,7 +197,7 @@ def test_never_awaited(project, driver):
 
           Its task had not ended when its loop did: no `finally` ran, and nothing was closed.
           Fix: await the task before its loop ends, also one that was cancelled.
-          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="leaked-connection", reason="...") or the baseline.
         """
     )
 

@@ -128,7 +128,7 @@ def test_async(project, driver):
 
           Its query was cancelled and its pool gave it up; its backend is active, and nobody ends it.
           Fix: await a cancelled task, and do not cancel it again while it closes its connection.
-          Accept: @pytest.mark.sessionguard(ignore="open-server-transaction", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="open-server-transaction", reason="...") or the baseline.
         """
     )
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import inspect
 import unittest
-from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -16,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.exc import DetachedInstanceError
 
-from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch import Watchers
@@ -38,16 +36,6 @@ def attributes() -> dict[tuple[type, str], int]:
         # What SQLAlchemy fills as it is used.
         if name not in ("dispatch", "_sa_event_dispatch_target")
     }
-
-
-@pytest.fixture
-def bare() -> Iterator[None]:
-    """No guard at work: a guard that sees nothing holds the outer one off."""
-    guard = Guard("/")
-    guard.start()
-    guard._watchers.remove()
-    yield
-    guard.stop()
 
 
 def make_watchers() -> Watchers:

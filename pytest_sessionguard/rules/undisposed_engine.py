@@ -30,11 +30,11 @@ def test_users(_):
 ```
 
 ## How it is seen
-The making of each engine is recorded (a wrapper of `Engine.__init__`), and each connection that its
-pool opens (`PoolEvents.connect`). When the owner ends, those count which are open still and whose
-engine lives. An engine that an import made is nobody's. Whatever keeps the interpreter alive after
-pytest's last line (a thread of aiosqlite) is named at the end of the run, also where this rule is
-off.
+The making of each engine is recorded (a wrapper of `Dialect.engine_created`, which `create_engine`
+calls), and each connection that its pool opens (`PoolEvents.connect`). When the owner ends, those
+count which are open still and whose engine lives. An engine that an import made is nobody's.
+Whatever keeps the interpreter alive after pytest's last line (a thread of aiosqlite) is named at
+the end of the run, also where this rule is off.
 
 ## When to ignore it
 Where a cache of the application makes an engine on first use, and the test only came first.

@@ -150,7 +150,7 @@ def test_own_sessions_stay_the_tests(project: Any) -> None:
     """
         )
     ).run()
-    assert ["SG101 test_leak"] == run.found
+    assert ["SG101 test_leak", "SG106 test_leak"] == run.found
     assert "test_it.py:11" in run.failure("test_leak")
 
 

@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import (
     AsyncSession,
     async_sessionmaker,
@@ -31,6 +32,7 @@ from pytest_sessionguard.watch.servers import ServerWatch
 LOADERS = (find_attribute_loader()[0],)
 ONE = text("SELECT 1")
 CLASSES = (
+    Dialect,
     Engine,
     Pool,
     QueuePool,
@@ -44,7 +46,7 @@ CLASSES = (
     *FAULTS,
 )
 WRAPPED = (
-    *("Engine", "Pool", "SingletonThreadPool", "Session", "AsyncSession"),
+    *("Dialect", "Pool", "SingletonThreadPool", "Session", "AsyncSession"),
     *(class_.__name__ for class_ in (*LOADERS, *FAULTS)),
 )
 
@@ -93,7 +95,7 @@ def test_only_the_named_methods_are_wrapped(bare: None) -> None:
     now = attributes()
     watchers.remove()
     assert {
-        ("Engine", "__init__"),
+        ("Dialect", "engine_created"),
         ("Pool", "connect"),
         ("Session", "__init__"),
         ("Session", "__enter__"),
@@ -119,6 +121,20 @@ def test_only_the_named_methods_are_wrapped(bare: None) -> None:
     changed = {key[0] for key, value in now.items() if before.get(key) != value}
     assert changed <= set(WRAPPED)
     assert {"Pool", "SingletonThreadPool", "Session", "AsyncSession"} <= changed
+
+
+def test_options_of_engines(watching: Any) -> None:
+    """`create_engine` takes each option of an engine, as it does with nobody watching."""
+    options: dict[str, Any] = {
+        "echo": False,
+        "execution_options": {"logging_token": "a"},
+        "hide_parameters": True,
+        "logging_name": "b",
+        "query_cache_size": 20,
+    }
+    engine = create_engine("sqlite://", **options)
+    assert engine.hide_parameters and "b" == engine.logging_name
+    engine.dispose()
 
 
 def test_listeners_are_gone(bare: None) -> None:

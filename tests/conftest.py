@@ -5,11 +5,15 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 
 import pytest
 from harness import Project, tidy_up
+
+from pytest_sessionguard.guard import Guard
 
 pytest_plugins = ["pytester"]
 
@@ -54,3 +58,25 @@ def project(
 ) -> Callable[[Mapping[str, str]], Project]:
     """Give what makes a suite of files, in a folder of this test's own."""
     return partial(Project, pytester)
+
+
+@pytest.fixture
+def bare() -> Iterator[None]:
+    """No guard at work: a guard that sees nothing holds the outer one off."""
+    guard = Guard("/")
+    guard.start()
+    guard._watchers.remove()
+    yield
+    guard.stop()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    """The URL of a SQLite file with two users in it, less its driver."""
+    path = tmp_path / "users.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL)")
+    connection.execute("INSERT INTO users (name) VALUES ('ada'), ('bob')")
+    connection.commit()
+    connection.close()
+    return f"/{path}"

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import inspect
 import unittest
-from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -16,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.exc import DetachedInstanceError
 
-from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch import Watchers
@@ -40,16 +38,6 @@ def attributes() -> dict[tuple[type, str], int]:
     }
 
 
-@pytest.fixture
-def bare() -> Iterator[None]:
-    """No guard at work: a guard that sees nothing holds the outer one off."""
-    guard = Guard("/")
-    guard.start()
-    guard._watchers.remove()
-    yield
-    guard.stop()
-
-
 def make_watchers() -> Watchers:
     return Watchers(Ledger(), Shield(), str, list, EXPECTING)
 
@@ -61,7 +49,7 @@ def test_classes_are_as_before(with_masks: bool, bare: None) -> None:
     watchers = make_watchers()
     for _ in range(3):
         if with_masks:
-            watchers.install_masks("/")
+            watchers.install_masks()
         watchers.install()
         changed = {key for key, value in attributes().items() if before.get(key) != value}
         wanted = {

@@ -359,7 +359,7 @@ def test_text(project):
 
           15 such callers at once take all 15 and wait 30 s for one more, in vain; N callers need a pool of N + 1.
           Fix: use the connection or session that is held, or end it before the next is taken.
-          Accept: @pytest.mark.sessionguard(ignore="nested-checkout", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="nested-checkout", reason="...") or the baseline.
         """
     )
 

@@ -369,7 +369,7 @@ def test_text(project):
 
           2 new User: none of it is in the database: close() rolls back.
           Fix: `session.commit()` before it is closed; to drop changes on purpose, roll back.
-          Accept: @pytest.mark.sessionguard(ignore="uncommitted-changes", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="uncommitted-changes", reason="...") or the baseline.
         """
     )
 

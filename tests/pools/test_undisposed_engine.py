@@ -96,7 +96,7 @@ def test_warned(project):
 
           1 connection stays open until the collector comes or the process ends.
           Fix: `engine.dispose()` where it is torn down, on the loop that used it.
-          Accept: @pytest.mark.sessionguard(ignore="undisposed-engine", reason="...")
+          Accept: @pytest.mark.sessionguard(ignore="undisposed-engine", reason="...") or the baseline.
         """
     )
 

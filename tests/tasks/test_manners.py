@@ -8,7 +8,6 @@ import inspect
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
@@ -48,16 +47,6 @@ PLACES = (
 
 def attributes() -> dict[tuple[str, str], int]:
     return {(str(p), name): id(value) for p in PLACES for name, value in vars(p).items()}
-
-
-@pytest.fixture
-def bare() -> Iterator[None]:
-    """No guard at work."""
-    guard = Guard("/")
-    guard.start()
-    guard._watchers.remove()
-    yield
-    guard.stop()
 
 
 def make_watchers() -> Watchers:

@@ -54,17 +54,3 @@ def recording() -> Iterator[Recording]:
     finally:
         recording.guard.stop()
     assert None is fault, f"the guard failed inside: {fault!r}"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> str:
-    """The URL of a SQLite file with two users in it, less its driver."""
-    import sqlite3
-
-    path = tmp_path / "users.db"
-    connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL)")
-    connection.execute("INSERT INTO users (name) VALUES ('ada'), ('bob')")
-    connection.commit()
-    connection.close()
-    return f"/{path}"

@@ -118,20 +118,6 @@ def collect() -> Callable[[], None]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> str:
-    """The URL of a SQLite file with two users in it, less its driver."""
-    import sqlite3
-
-    path = tmp_path / "users.db"
-    connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL)")
-    connection.execute("INSERT INTO users (name) VALUES ('ada'), ('bob')")
-    connection.commit()
-    connection.close()
-    return f"/{path}"
-
-
-@pytest.fixture
 def user_model() -> type[User]:
     """The class of the two users."""
     return User

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -59,16 +58,6 @@ def attributes() -> dict[tuple[str, str], int]:
         # SQLAlchemy's own registry of listeners fills up as it is used.
         if name not in ("dispatch", "_sa_event_dispatch_target")
     }
-
-
-@pytest.fixture
-def bare() -> Iterator[None]:
-    """No guard at work: a guard that sees nothing holds the outer one off."""
-    guard = Guard("/")
-    guard.start()
-    guard._watchers.remove()
-    yield
-    guard.stop()
 
 
 def make_watchers() -> Watchers:

@@ -1,13 +1,16 @@
 """Engines: where each was made, and the connections to the server that it opens.
 
-It costs something where an engine is made and where a connection is opened, and nothing else.
+It costs something where an engine is made and where a connection is opened, and nothing else. That
+an engine was made, ``Dialect.engine_created`` tells, which ``create_engine`` calls last. A wrapper
+of ``Engine.__init__`` would hide the names of its arguments, by which ``create_engine`` sorts its
+own (``sqlalchemy.util.get_cls_kwargs``). A dialect that keeps the hook to itself hides its engines.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Dialect, event
 from sqlalchemy.pool import Pool
 
 from pytest_sessionguard.accounts import EngineRecord
@@ -36,7 +39,7 @@ class EngineWatch:
         """Begin to watch."""
         for name, listener in self._listeners.items():
             event.listen(Pool, name, listener)
-        self._patches.wrap(Engine, "__init__", self._make_init)
+        self._patches.wrap(Dialect, "engine_created", self._make_created)
 
     def remove(self) -> None:
         """Stop watching and leave the classes as they were."""
@@ -44,14 +47,16 @@ class EngineWatch:
             event.remove(Pool, name, listener)
         self._patches.remove()
 
-    def _make_init(self, original: Any) -> Any:
+    def _make_created(self, original: Any) -> Any:
         ledger, failed, capture = self._ledger, self._shield.report, Tracer().capture
 
-        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        def engine_created(cls: Any, engine: Any) -> None:
             __tracebackhide__ = True
-            original(self, *args, **kwargs)
+            original(cls, engine)
             try:
-                dialect, account = self.dialect, ledger.current
+                dialect, account = engine.dialect, ledger.current
+                if getattr(dialect, KEY, None) is not None:
+                    return  # its entry point tells of it once more
                 record = EngineRecord(account, capture(), **name_engine(dialect))
                 setattr(dialect, KEY, record)
                 ledger.made.add(record)
@@ -60,7 +65,7 @@ class EngineWatch:
             except Exception as error:
                 failed(error)
 
-        return __init__
+        return engine_created
 
     def _make_connect(self) -> Any:
         ledger, failed = self._ledger, self._shield.report

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from sqlalchemy.orm import Session, attributes
+from sqlalchemy.orm import InstanceState, Session, attributes
 
 from pytest_sessionguard.accounts import Access, Load, SessionRecord
 from pytest_sessionguard.callsite import Tracer
@@ -135,7 +135,8 @@ class LoadWatch:
             access = record = None
             try:
                 # Without a key or a session it never was in a database.
-                if state.key is not None or state.session_id is not None:
+                is_real = isinstance(state, InstanceState)  # a test may have put a double there
+                if is_real and (state.key is not None or state.session_id is not None):
                     access, record = begin(state, key, get_frame(1))
             except Exception as error:
                 failed(error)

@@ -26,7 +26,11 @@ class Patches:
         """
         original = owner.__dict__.get(name, _INHERITED)
         inherited = getattr(owner, name) if original is _INHERITED else original
-        wrapper = functools.wraps(inherited)(make(inherited))
+        is_of_class = isinstance(inherited, classmethod)
+        function = inherited.__func__ if is_of_class else inherited
+        wrapper: Any = functools.wraps(function)(make(function))
+        if is_of_class:
+            wrapper = classmethod(wrapper)
         setattr(owner, name, wrapper)
         self._done.append((owner, name, original, wrapper))
 

@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Dialect, Engine, create_engine, event, text
 from sqlalchemy.ext.asyncio import (
     AsyncSession,
     async_sessionmaker,
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import Pool, QueuePool, SingletonThreadPool
+from sqlalchemy.util import get_cls_kwargs
 
 from pytest_sessionguard.guard import Guard, active_guard
 from pytest_sessionguard.ledger import Ledger
@@ -31,6 +32,7 @@ from pytest_sessionguard.watch.servers import ServerWatch
 LOADERS = (find_attribute_loader()[0],)
 ONE = text("SELECT 1")
 CLASSES = (
+    Dialect,
     Engine,
     Pool,
     QueuePool,
@@ -44,7 +46,7 @@ CLASSES = (
     *FAULTS,
 )
 WRAPPED = (
-    *("Engine", "Pool", "SingletonThreadPool", "Session", "AsyncSession"),
+    *("Dialect", "Pool", "SingletonThreadPool", "Session", "AsyncSession"),
     *(class_.__name__ for class_ in (*LOADERS, *FAULTS)),
 )
 
@@ -93,7 +95,7 @@ def test_only_the_named_methods_are_wrapped(bare: None) -> None:
     now = attributes()
     watchers.remove()
     assert {
-        ("Engine", "__init__"),
+        ("Dialect", "engine_created"),
         ("Pool", "connect"),
         ("Session", "__init__"),
         ("Session", "__enter__"),
@@ -119,6 +121,30 @@ def test_only_the_named_methods_are_wrapped(bare: None) -> None:
     changed = {key[0] for key, value in now.items() if before.get(key) != value}
     assert changed <= set(WRAPPED)
     assert {"Pool", "SingletonThreadPool", "Session", "AsyncSession"} <= changed
+
+
+def test_create_engine_takes_what_it_took(bare: None) -> None:
+    """`create_engine` sorts its arguments by the names that its classes' constructors have."""
+    parts = (Engine, Pool, Dialect)
+    before = [get_cls_kwargs(class_) for class_ in parts]
+    watchers = make_watchers()
+    watchers.install()
+    now = [get_cls_kwargs(class_) for class_ in parts]
+    engine = create_engine(
+        "sqlite://",
+        echo=False,
+        logging_name="log",
+        pool_logging_name="pool",
+        query_cache_size=10,
+        hide_parameters=True,
+        execution_options={"autocommit": False},
+        pool_recycle=60,
+    )
+    with engine.connect():
+        pass
+    engine.dispose()
+    watchers.remove()
+    assert before == now
 
 
 def test_listeners_are_gone(bare: None) -> None:

@@ -10,6 +10,25 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
+def find_limit(size: int | None, overflow: int | None) -> int | None:
+    """Find how many connections a pool hands out at most.
+
+    Args:
+        size: Its ``pool_size``; 0 is without a limit, as `sqlalchemy.pool.QueuePool` has it.
+        overflow: Its ``max_overflow``; negative is without a limit.
+
+    Returns:
+        The number, or None where there is no limit.
+
+    Examples:
+        >>> find_limit(5, 10), find_limit(5, -1)
+        (15, None)
+    """
+    if size is None or overflow is None or size <= 0 or overflow < 0:
+        return None
+    return size + overflow
+
+
 @dataclass(frozen=True)
 class PoolUse:
     """The most that was out at once, of the pools of one kind whose engines were made at one place.
@@ -41,10 +60,7 @@ class PoolUse:
     @property
     def limit(self) -> int | None:
         """Return how many connections the pool hands out at most; None without a limit."""
-        size, overflow = self.size, self.overflow
-        if size is None or overflow is None or size <= 0 or overflow < 0:
-            return None
-        return size + overflow
+        return find_limit(self.size, self.overflow)
 
     @property
     def safe_workers(self) -> int | None:

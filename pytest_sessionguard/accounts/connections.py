@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_sessionguard.accounts.uses import Use
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner
+from pytest_sessionguard.survey import find_limit
 
 if TYPE_CHECKING:
     from pytest_sessionguard.accounts.account import Account
@@ -63,10 +64,7 @@ class PoolFacts:
     @property
     def limit(self) -> int | None:
         """Return how many connections it hands out at most; None where there is no limit."""
-        size, overflow = self.size, self.overflow
-        if size is None or overflow is None or size <= 0 or overflow < 0:
-            return None
-        return size + overflow
+        return find_limit(self.size, self.overflow)
 
 
 class Lease:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from pytest_sessionguard.survey import find_limit
 from pytest_sessionguard.timeline.gauges import thin
 
 # So much of a run is kept in full, once for clean tests and once for those with findings; of what
@@ -189,14 +190,13 @@ def _thin(points: Iterable[list[Any]]) -> list[list[Any]]:
 def _finish_engine(engine: Mapping[str, Any], process: str, shift: float) -> dict[str, Any]:
     move = _make_shift(shift)
     size, overflow = engine["size"], engine["overflow"]
-    bounded = size is not None and overflow is not None and size > 0 and overflow >= 0
     return {
         "process": process,
         "engine": engine["engine"],
         "pool": engine["pool"],
         "size": size,
         "overflow": overflow,
-        "limit": size + overflow if bounded else None,
+        "limit": find_limit(size, overflow),
         "engines": engine["engines"],
         "peak": engine["peak"],
         "out": [[move(at), count] for at, count in _thin(engine["out"])],

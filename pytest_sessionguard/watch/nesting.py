@@ -6,7 +6,6 @@ same task or thread took it, and whether a function that is still running did, a
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from pytest_sessionguard.accounts import Lease, Nesting, PoolFacts
+from pytest_sessionguard.accounts.scopes import find_runner
 from pytest_sessionguard.callsite import Trace, Tracer, _line_of
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
@@ -35,25 +35,21 @@ _work: ContextVar[Token] = ContextVar("sessionguard_work")
 _main = threading.main_thread().ident
 
 
-def find_runner() -> Any:
+def find_taker() -> Any:
     """Find what takes a connection.
 
     Returns:
-        A weak reference to the running task of asyncio; in a thread without a loop its number or,
-        where it is not the main one, the token of its work. Equal for the same runner.
+        What runs, and of a thread that is not the main one the token of its work as well. Equal
+        for the same taker.
     """
-    if asyncio._get_running_loop() is not None:
-        task = asyncio.current_task()
-        if task is not None:
-            return weakref.ref(task)
-    thread = threading.get_ident()
-    if thread == _main:
-        return thread
+    runner = find_runner()
+    if runner == _main or isinstance(runner, weakref.ref):
+        return runner
     token = _work.get(None)
     if token is None:
         token = Token()
         _work.set(token)
-    return token, thread
+    return token, runner
 
 
 def make_meeting(ledger: Ledger, shield: Shield, root: str) -> Callable[[PoolFacts], None]:
@@ -74,8 +70,8 @@ def make_meeting(ledger: Ledger, shield: Shield, root: str) -> Callable[[PoolFac
             out = _find_out(ledger, pool)
             if not out or pool.kind in _SHARING:
                 return
-            runner = find_runner()
-            mine = [lease for lease in out if lease.runner == runner]
+            taker = find_taker()
+            mine = [lease for lease in out if lease.runner == taker]
             held = _find_held(ledger, mine, root) if mine else []
             if not held:
                 return

@@ -24,7 +24,7 @@ from pytest_sessionguard.accounts import Birth, Crossing, Lease
 from pytest_sessionguard.callsite import Tracer, capture_task
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
-from pytest_sessionguard.watch.nesting import count_pool, find_runner, make_meeting
+from pytest_sessionguard.watch.nesting import count_pool, find_taker, make_meeting
 from pytest_sessionguard.watch.notes import add_notes
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import KEY, know_pool, make_record_finder, refer
@@ -142,7 +142,7 @@ class PoolWatch:
                     pool = know_pool(ledger, self)
                 record = find_record(proxy)
                 lease = Lease(refer(proxy), capture(), ledger.current, pool, get_ident())
-                lease.runner = find_runner()
+                lease.runner = find_taker()
                 ledger.open_lease(record, lease)
                 if len(out) > pool.use.at_once:
                     count_pool(ledger, pool)

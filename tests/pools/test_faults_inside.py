@@ -92,7 +92,7 @@ PLACES = (
     "watch.nesting.Nesting",
     "watch.nesting.walk_stack",
     "watch.pools.count_pool",
-    "watch.pools.find_runner",
+    "watch.pools.find_taker",
     "watch.servers.ServerWatch.ask",
     "watch.servers.ServerWatch.install",
     "watch.servers.ServerWatch._suspect",

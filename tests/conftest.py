@@ -12,10 +12,15 @@ from pathlib import Path
 
 import pytest
 from harness import Project, tidy_up
+from hypothesis import HealthCheck, settings
 
 from pytest_sessionguard.guard import Guard
 
 pytest_plugins = ["pytester"]
+
+# How long an example takes on a busy machine says nothing of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 _FOREIGN = ("PYTEST_", "CI", "BUILD_NUMBER", "GITHUB_", "COV_", "TOX_")
 

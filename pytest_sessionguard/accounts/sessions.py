@@ -39,7 +39,6 @@ class SessionRecord:
 
     # No slots: what is the same for nearly all, and is seldom read, costs nothing to set as a class
     # attribute. What every cycle reads is set on the instance, where it is found at once.
-    is_looked_at: bool = False
     is_escaped: bool = False
     told: bool = False
 
@@ -53,6 +52,7 @@ class SessionRecord:
         self.detached: tuple[Trace | None, bool] | None = None
         self.reopened: Trace | None = None
         self.written: Any = None
+        self.is_looked_at = False
         self.key: object = None
         self.access: Access | None = None
         self.handovers: Handovers | None = None

@@ -47,11 +47,11 @@ async def welcome(engine, user_id):
 A hand-over is recorded where the user's own code makes a task (`create_task`, `ensure_future`,
 `gather`, task groups of asyncio and anyio), submits a call (`ThreadPoolExecutor`, `to_thread`,
 `run_in_executor`) or starts a thread, with a session among the arguments: itself, in a container,
-in a partial, as a method's object, or in a closure. It is a fault if that work has not ended at the
+in a partial, or as a method's object. It is a fault if that work has not ended at the
 moment the session is closed; a thread gets ten milliseconds more. Starlette's and FastAPI's
 `BackgroundTasks` run when the response is out, so there it is a fault at once. A session that the
-work only finds somewhere (an attribute of an object, a `scoped_session`) counts when the work has
-begun it again.
+work only finds somewhere (an attribute of an object, a closure, a `scoped_session`) counts when the
+work has begun it again.
 
 Work that ends before the session is closed is none, and neither is work that closes the session
 itself (it was handed over for good), or that was cancelled and never used it again. Nor is what a

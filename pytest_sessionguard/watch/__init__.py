@@ -52,7 +52,6 @@ class Watchers:
         self._sessions: Any = None
         self._handovers: Any = None
         self._loads: Any = None
-        self._changes: Any = None
         self._servers: Any = None
         self._installed: list[Watcher] = []
         self._root = root
@@ -71,7 +70,6 @@ class Watchers:
         """
         if self._installed:
             self._shield.run(self._sessions.install_async)
-            self._shield.run(self._changes.install_async)
             self._shield.run(self._handovers.install_frameworks)
         elif at_once or "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
             self._shield.run(self._install_all)
@@ -128,10 +126,10 @@ class Watchers:
         from pytest_sessionguard.watch.sessions import SessionWatch
 
         pools = PoolWatch(self._ledger, self._shield, self._describe, self._root)
-        self._sessions = SessionWatch(self._ledger, self._shield)
+        changes = ChangeWatch(self._ledger, self._shield, self._root)
+        self._sessions = SessionWatch(self._ledger, self._shield, changes)
         faults = FaultWatch(self._ledger, self._shield, self._explain)
-        self._loads = LoadWatch(self._ledger, self._shield, faults)
-        self._changes = ChangeWatch(self._ledger, self._shield, self._root)
+        self._loads = LoadWatch(self._ledger, self._shield, faults, changes.note_statement)
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
         self._handovers = HandoverWatch(self._ledger, self._shield)
         engines = EngineWatch(self._ledger, self._shield)
@@ -144,7 +142,7 @@ class Watchers:
             self._sessions,
             faults,
             self._loads,
-            self._changes,
+            changes,
             expectations,
             self._handovers,
         )

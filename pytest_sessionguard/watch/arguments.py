@@ -2,8 +2,8 @@
 
 One check of its type for each thing, and of few things: the first ones of a container, what a
 partial, a method or a coroutine was given, the cells of a closure. What is only an attribute of
-something handed over counts as indirect. No code of the user's runs for it, but for the function
-that tells a registry its scope.
+something handed over counts as indirect, and so does a session in a closure. No code of the user's
+runs for it, but for the function that tells a registry its scope.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import islice
 from types import CellType, CodeType, CoroutineType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import InstanceState, Session, scoped_session
 from sqlalchemy.orm.attributes import instance_state
 from sqlalchemy.orm.exc import NO_STATE
 
@@ -123,7 +123,7 @@ class _Search:
             if kept is not None:
                 self.found += kept
             elif class_ is CellType:
-                self.look(_read_cell(value), depth, is_direct=is_direct)
+                self._look_into_cell(value, depth, is_direct=is_direct)
             elif class_ is MethodType:
                 self.look((value.__self__,), depth, is_direct=is_direct)
             elif depth > 0:
@@ -132,6 +132,15 @@ class _Search:
                     self.look(inner, depth - 1, is_direct=is_direct)
                 elif is_direct and class_.__flags__ & _HEAP_TYPE:
                     self._look_at_attributes(value, class_, depth)
+
+    def _look_into_cell(self, cell: Any, depth: int, *, is_direct: bool) -> None:
+        """Look at what a closure holds, whatever it does with it: a session may only be named."""
+        before = len(self.found)
+        self.look(_read_cell(cell), depth, is_direct=is_direct)
+        self.found[before:] = [
+            each._replace(is_direct=False) if each.state is None else each
+            for each in self.found[before:]
+        ]
 
     def _look_at_attributes(self, value: Any, class_: type, depth: int) -> None:
         """Look at what an object holds, without asking the object."""
@@ -217,8 +226,10 @@ def _ask_registry(registry: Any) -> list[Found]:
 
 def _ask_instance(value: Any, *, is_direct: bool) -> list[Found]:
     try:
-        state = instance_state(value)
+        state: Any = instance_state(value)
     except NO_STATE:
+        return []
+    if not isinstance(state, InstanceState):  # a test may have put a double there
         return []
     session = state.session
     return [] if session is None else [Found(session, state, is_direct)]

@@ -1,7 +1,8 @@
 """Changes that a session holds when it is closed, and that nobody has committed.
 
 What was written is known by public events and by the statements that pass `Session.execute` and
-its like; what was not written yet, the session itself tells. A listener to ``do_orm_execute`` would
+its like, which the watcher of loads has wrapped; that a session closes, the watcher of sessions
+tells; what was not written yet, the session itself tells. A listener to ``do_orm_execute`` would
 cost more, and below SQLAlchemy 2.0.50 it breaks ``yield_per`` (sqlalchemy issue 13301).
 """
 
@@ -43,18 +44,22 @@ _NO_HARNESS = "conditional_savepoint"
 
 
 class Written:
-    """That a session has written something since its transaction began.
+    """That a session has written something in a transaction.
 
     Attributes:
         trace: Where.
+        root: A weak reference to the transaction. Its end takes it from the session, committed or
+            not, so nobody has to listen for commits.
         savepoints: Weak references to the savepoints in which it did.
     """
 
-    __slots__ = ("savepoints", "trace")
+    __slots__ = ("root", "savepoints", "trace")
 
-    def __init__(self, trace: Trace, savepoint: Any) -> None:
+    def __init__(self, trace: Trace, session: Any) -> None:
         self.trace = trace
+        self.root: Callable[[], Any] = weakref.ref(session.get_transaction())
         self.savepoints: list[Callable[[], Any]] = []
+        savepoint = session.get_nested_transaction()
         while savepoint is not None and savepoint.nested:
             self.savepoints.append(weakref.ref(savepoint))
             savepoint = savepoint.parent
@@ -75,44 +80,24 @@ class ChangeWatch:
         self._root = root
         self._patches = Patches()
         self._capture = Tracer().capture
+        self._capture_statement = Tracer().capture
         self._listeners = {
             "after_flush": self._make_flush(),
-            "after_commit": self._make_commit(),
             "after_soft_rollback": self._make_rollback(),
         }
-        self._knows_async = False
 
     def install(self) -> None:
         """Begin to watch."""
         for name, listener in self._listeners.items():
             event.listen(Session, name, listener)
-        for name in ("execute", "scalar", "scalars"):
-            self._patches.wrap(Session, name, self._make_statement)
         for name in ("bulk_save_objects", "bulk_insert_mappings", "bulk_update_mappings"):
             self._patches.wrap(Session, name, self._make_bulk)
-        for name in ("close", "reset"):
-            if name in Session.__dict__:  # `reset` came with SQLAlchemy 2.0.22
-                self._patches.wrap(Session, name, self._make_close)
-        self.install_async()
-
-    def install_async(self) -> None:
-        """Begin to watch ``AsyncSession`` too, once the user's project has imported it."""
-        module = sys.modules.get("sqlalchemy.ext.asyncio.session")
-        if self._knows_async or not hasattr(module, "AsyncSession"):
-            return
-        self._knows_async = True
-        class_ = module.AsyncSession  # type: ignore[union-attr]
-        self._patches.wrap(class_, "__aexit__", self._make_async_exit)
-        for name in ("close", "reset"):
-            if name in class_.__dict__:
-                self._patches.wrap(class_, name, self._make_async_close)
 
     def remove(self) -> None:
         """Stop watching and leave the classes as they were."""
         for name, listener in self._listeners.items():
             event.remove(Session, name, listener)
         self._patches.remove()
-        self._knows_async = False
 
     def _make_flush(self) -> Any:
         write, capture = self._write, self._capture
@@ -121,20 +106,6 @@ class ChangeWatch:
             write(session, capture)
 
         return on_flush
-
-    def _make_commit(self) -> Any:
-        failed = self._shield.report
-
-        def on_commit(session: Any) -> None:
-            try:
-                record = session.__dict__.get(KEY)
-                # A savepoint that is released commits nothing.
-                if record is not None and not session.in_nested_transaction():
-                    record.written = None
-            except Exception as error:
-                failed(error)
-
-        return on_commit
 
     def _make_rollback(self) -> Any:
         failed = self._shield.report
@@ -150,19 +121,6 @@ class ChangeWatch:
 
         return on_rollback
 
-    def _make_statement(self, original: Any) -> Any:
-        write, capture = self._write, Tracer().capture
-
-        def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
-            __tracebackhide__ = True
-            result = original(self, *args, **kwargs)
-            statement = args[0] if args else kwargs.get("statement")
-            if getattr(statement, "is_dml", False) or type(statement) is TextClause:
-                write(self, capture, statement, result)
-            return result
-
-        return execute
-
     def _make_bulk(self, original: Any) -> Any:
         write, capture = self._write, Tracer().capture
 
@@ -174,82 +132,46 @@ class ChangeWatch:
 
         return bulk
 
-    def _make_close(self, original: Any) -> Any:
-        def close(self: Any) -> None:
-            __tracebackhide__ = True
-            watch._close(self)
-            original(self)
+    def note_statement(self, session: Any, statement: Any, result: Any) -> None:
+        """Note a statement that has written something.
 
-        watch = self
-        return close
-
-    # SQLAlchemy closes an async session in a greenlet, or a task of its own, where neither the
-    # block nor the exception that leaves it is in sight: these look before.
-
-    def _make_async_exit(self, original: Any) -> Any:
-        async def __aexit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
-            __tracebackhide__ = True
-            record = watch._close_async(self, in_peace=type_ is None)
-            try:
-                return await original(self, type_, value, traceback)
-            finally:
-                if record is not None:
-                    record.is_looked_at = False
-
-        watch = self
-        return __aexit__
-
-    def _make_async_close(self, original: Any) -> Any:
-        async def close(self: Any) -> None:
-            __tracebackhide__ = True
-            record = watch._close_async(self, in_peace=True)
-            try:
-                await original(self)
-            finally:
-                if record is not None:
-                    record.is_looked_at = False
-
-        watch = self
-        return close
+        Args:
+            session: The sync session that has executed it.
+            statement: The statement, no query.
+            result: What it returned.
+        """
+        if getattr(statement, "is_dml", False) or type(statement) is TextClause:
+            self._write(session, self._capture_statement, statement, result)
 
     def _write(self, session: Any, capture: Any, statement: Any = None, result: Any = None) -> None:
         """Note that a session has written something that its transaction will keep or drop."""
         try:
             record = session.__dict__.get(KEY)
-            if record is None or record.written is not None or not session.in_transaction():
+            if record is None or not session.in_transaction() or _has_written(session, record):
                 return
             if type(statement) is TextClause and not writes(statement.text):
                 return
             if statement is not None and getattr(result, "rowcount", -1) == 0:
                 return  # it met no row
-            record.written = Written(capture(), session.get_nested_transaction())
+            record.written = Written(capture(), session)
         except Exception as error:
             self._shield.report(error)
 
-    def _close_async(self, session: Any, *, in_peace: bool) -> SessionRecord | None:
-        inner = getattr(session, "sync_session", None)  # a double of the user's may have none
-        record: SessionRecord | None = getattr(inner, KEY, None)
-        if record is None or record.is_looked_at:
-            return None
-        self._close(inner, in_peace=in_peace)
-        record.is_looked_at = True
-        return record
+    def look(self, session: Any, record: SessionRecord, *, in_peace: bool) -> None:
+        """Enter what a session that is about to be closed has not committed.
 
-    def _close(self, session: Any, *, in_peace: bool = True) -> None:
-        """Enter what a session that is about to be closed has not committed."""
-        try:
-            record = session.__dict__.get(KEY)
-            if record is None or record.is_looked_at:
-                return
-            written, record.written = record.written, None
-            if not in_peace or sys.exc_info()[0] is not None or not session.in_transaction():
-                return
-            changes = _tell_changes(session)
-            if (changes or written is not None) and session.is_active:
-                trace = written.trace if written is not None else None
-                self._drop(session, record, changes, trace)
-        except Exception as error:
-            self._shield.report(error)
+        Args:
+            session: A sync session in a transaction.
+            record: Its record.
+            in_peace: Whether no exception closes it, as far as its caller knows.
+        """
+        if not in_peace or sys.exc_info()[0] is not None:
+            return
+        changes = _tell_changes(session)
+        written = record.written if _has_written(session, record) else None
+        if (changes or written is not None) and session.is_active:
+            trace = written.trace if written is not None else None
+            self._drop(session, record, changes, trace)
 
     def _drop(
         self, session: Any, record: SessionRecord, changes: str, written: Trace | None
@@ -286,6 +208,11 @@ def writes(text: str) -> bool:
         Whether it begins as one that does.
     """
     return _WRITES.match(_COMMENTS.sub(" ", text)) is not None
+
+
+def _has_written(session: Any, record: SessionRecord) -> bool:
+    """Tell whether the session has written something in the transaction that it is in."""
+    return record.written is not None and record.written.root() is session.get_transaction()
 
 
 def _undoes(transaction: Any, written: Written) -> bool:

@@ -1,14 +1,16 @@
 """Engines: where each was made, and the connections to the server that it opens.
 
-It costs something where an engine is made and where a connection is opened, and nothing else.
+It costs something where an engine is made and where a connection is opened, and nothing else. That
+an engine was made, ``Dialect.engine_created`` tells, which ``create_engine`` calls last. A wrapper
+of ``Engine.__init__`` would hide the names of its arguments, by which ``create_engine`` sorts its
+own (``sqlalchemy.util.get_cls_kwargs``). A dialect that keeps the hook to itself hides its engines.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.engine import Dialect
+from sqlalchemy import Dialect, event
 from sqlalchemy.pool import Pool
 
 from pytest_sessionguard.accounts import EngineRecord
@@ -37,7 +39,6 @@ class EngineWatch:
         """Begin to watch."""
         for name, listener in self._listeners.items():
             event.listen(Pool, name, listener)
-        # Not `Engine.__init__`, from whose signature `create_engine` reads which options there are.
         self._patches.wrap(Dialect, "engine_created", self._make_created)
 
     def remove(self) -> None:
@@ -55,7 +56,7 @@ class EngineWatch:
             try:
                 dialect, account = engine.dialect, ledger.current
                 if getattr(dialect, KEY, None) is not None:
-                    return  # `create_engine` tells a second class where a URL names a plugin's
+                    return  # its entry point tells of it once more
                 record = EngineRecord(account, capture(), **name_engine(dialect))
                 setattr(dialect, KEY, record)
                 ledger.made.add(record)

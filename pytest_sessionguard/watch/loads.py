@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from sqlalchemy.orm import Session, attributes
+from sqlalchemy.orm import InstanceState, Session, attributes
 
 from pytest_sessionguard.accounts import Access, Load, SessionRecord
 from pytest_sessionguard.callsite import Tracer
@@ -43,15 +43,24 @@ class LoadWatch:
         ledger: What it writes.
         shield: What takes its own faults.
         faults: What is told of readings that fail.
+        wrote: What is told of statements that are no queries, once they were executed: the session,
+            the statement and its result.
 
     Attributes:
         met: What is told of relationships that were found without a statement.
     """
 
-    def __init__(self, ledger: Ledger, shield: Shield, faults: FaultWatch) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        shield: Shield,
+        faults: FaultWatch,
+        wrote: Callable[[Any, Any, Any], None],
+    ) -> None:
         self._ledger = ledger
         self._shield = shield
         self._faults = faults
+        self._wrote = wrote
         self._patches = Patches()
         self._tracer = Tracer()
         self.met: Callable[[Any, str, Any], None] | None = None
@@ -72,9 +81,9 @@ class LoadWatch:
         self._patches.remove()
 
     def _make_statement(self, original: Any) -> Any:
-        refuse = self._refuse
+        refuse, wrote = self._refuse, self._wrote
 
-        def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def execute(self: Any, statement: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             try:
                 is_asked = self._sessionguard.access is not None
@@ -84,7 +93,10 @@ class LoadWatch:
                 refused = refuse(self._sessionguard)
                 if refused is not None:
                     raise refused
-            return original(self, *args, **kwargs)
+            result = original(self, statement, *args, **kwargs)
+            if not getattr(statement, "is_select", False):
+                wrote(self, statement, result)
+            return result
 
         return execute
 
@@ -123,7 +135,8 @@ class LoadWatch:
             access = record = None
             try:
                 # Without a key or a session it never was in a database.
-                if state.key is not None or state.session_id is not None:
+                is_real = isinstance(state, InstanceState)  # a test may have put a double there
+                if is_real and (state.key is not None or state.session_id is not None):
                     access, record = begin(state, key, get_frame(1))
             except Exception as error:
                 failed(error)

@@ -21,15 +21,15 @@ class Patches:
 
         Args:
             owner: The class that defines or inherits it, or the module.
-            name: The method or function; a class method only of the class that defines it.
+            name: The method or function.
             make: Takes the original and returns the wrapper.
         """
         original = owner.__dict__.get(name, _INHERITED)
         inherited = getattr(owner, name) if original is _INHERITED else original
-        of_class = isinstance(inherited, classmethod)
-        function = inherited.__func__ if of_class else inherited
+        is_of_class = isinstance(inherited, classmethod)
+        function = inherited.__func__ if is_of_class else inherited
         wrapper: Any = functools.wraps(function)(make(function))
-        if of_class:
+        if is_of_class:
             wrapper = classmethod(wrapper)
         setattr(owner, name, wrapper)
         self._done.append((owner, name, original, wrapper))

@@ -16,6 +16,7 @@ from pytest_sessionguard.accounts import SessionRecord
 from pytest_sessionguard.callsite import Trace, Tracer
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
+from pytest_sessionguard.watch.changes import ChangeWatch
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import KEY, refer
 from pytest_sessionguard.watch.provenance import know_session, mark_all, mark_one
@@ -27,11 +28,13 @@ class SessionWatch:
     Args:
         ledger: What it writes.
         shield: What takes its own faults.
+        changes: What looks at a session in a transaction that is about to be closed.
     """
 
-    def __init__(self, ledger: Ledger, shield: Shield) -> None:
+    def __init__(self, ledger: Ledger, shield: Shield, changes: ChangeWatch) -> None:
         self._ledger = ledger
         self._shield = shield
+        self._changes = changes
         self._patches = Patches()
         self._end_tracer = Tracer(limit=1)
         self._listeners = {
@@ -64,7 +67,9 @@ class SessionWatch:
         wrap, class_ = self._patches.wrap, module.AsyncSession  # type: ignore[union-attr]
         wrap(class_, "__aenter__", self._make_async_enter)
         wrap(class_, "__aexit__", self._make_async_exit)
-        wrap(class_, "close", self._make_async_close)
+        for name in ("close", "reset"):
+            if name in class_.__dict__:
+                wrap(class_, name, self._make_async_close)
 
     def remove(self) -> None:
         """Stop watching and leave the classes as they were."""
@@ -146,7 +151,7 @@ class SessionWatch:
     def _make_exit(self, original: Any) -> Any:
         def __exit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
             __tracebackhide__ = True
-            watch._leave(self, by_block=True)
+            watch._leave(self)
             try:
                 return original(self, type_, value, traceback)
             finally:
@@ -157,11 +162,21 @@ class SessionWatch:
 
     def _make_close(self, original: Any) -> Any:
         close_session, failed = self._ledger.close_session, self._shield.report
-        capture, part = self._end_tracer.capture, self._part
+        capture, look = self._end_tracer.capture, self._changes.look
+        is_for_good = original.__name__ == "invalidate"  # whatever it drops cannot be kept
 
         def close(self: Any) -> None:
             __tracebackhide__ = True
-            part(self)
+            try:
+                record = self._sessionguard
+                if record.handovers is not None and record.leaving is None:
+                    # While its objects are still its own.
+                    record.handovers.part(capture(), in_block=False)
+                if self.in_transaction() and not (record.is_looked_at or is_for_good):
+                    look(self, record, in_peace=True)
+            except Exception as error:
+                if hasattr(self, KEY):  # else it is older than the watching
+                    failed(error)
             try:
                 original(self)
             finally:  # a close that fails was asked for all the same
@@ -215,12 +230,15 @@ class SessionWatch:
     def _make_async_exit(self, original: Any) -> Any:
         async def __aexit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
             __tracebackhide__ = True
-            # The original closes in a task of its own, where the block is out of sight.
-            watch._leave(_inner_of(self), by_block=True)
+            # The original closes in a task of its own, where neither the block nor the exception
+            # that leaves it is in sight.
+            inner = _inner_of(self)
+            watch._leave(inner)
+            watch._look(inner, in_peace=type_ is None)
             try:
                 return await original(self, type_, value, traceback)
             finally:
-                watch._forget_leaving(_inner_of(self))
+                watch._forget_leaving(inner)
 
         watch = self
         return __aexit__
@@ -230,11 +248,16 @@ class SessionWatch:
             __tracebackhide__ = True
             record = None
             try:
-                record = self.sync_session._sessionguard
+                inner = self.sync_session
+                record = inner._sessionguard
                 if record.leaving is None:
                     record.leaving = (capture(), False)
                     if record.handovers is not None:
                         record.handovers.part(record.leaving[0], in_block=False)
+                if not record.is_looked_at:
+                    record.is_looked_at = True
+                    if inner.in_transaction():
+                        look(inner, record, in_peace=True)
             except Exception as error:
                 if record is not None:  # else it is a double, or older than the watching
                     failed(error)
@@ -243,8 +266,10 @@ class SessionWatch:
             finally:
                 if record is not None:
                     record.leaving = None
+                    record.is_looked_at = False
 
         capture, failed = self._end_tracer.capture, self._shield.report
+        look = self._changes.look
         return close
 
     def _mark_one(self, session: Any, instance: Any) -> None:
@@ -263,27 +288,30 @@ class SessionWatch:
         except Exception as error:
             self._shield.report(error)
 
-    def _leave(self, session: Any, *, by_block: bool) -> None:
+    def _leave(self, session: Any) -> None:
+        """Enter that a block of a session ends."""
         try:
             record = getattr(session, KEY, None)
             if record is not None and record.leaving is None:
                 trace = self._end_tracer.capture()
-                if by_block and not trace.marks and record.trace is not None:
+                if not trace.marks and record.trace is not None:
                     # `async_sessionmaker.begin()` ends its session in a task of its own; it made
                     # it on the line of its block.
                     trace = record.trace
-                record.leaving = (trace, by_block and _is_own_block(record, trace))
+                record.leaving = (trace, _is_own_block(record, trace))
                 if record.handovers is not None:
                     record.handovers.part(trace, in_block=record.leaving[1])
         except Exception as error:
             self._shield.report(error)
 
-    def _part(self, session: Any) -> None:
-        """Enter that a session closes that was handed over, while its objects are still its own."""
+    def _look(self, session: Any, *, in_peace: bool) -> None:
+        """Enter what an async session drops, which its close shall not do once more."""
         try:
             record = getattr(session, KEY, None)
-            if record is not None and record.handovers is not None and record.leaving is None:
-                record.handovers.part(self._end_tracer.capture(), in_block=False)
+            if record is not None and not record.is_looked_at:
+                record.is_looked_at = True
+                if session.in_transaction():
+                    self._changes.look(session, record, in_peace=in_peace)
         except Exception as error:
             self._shield.report(error)
 
@@ -292,6 +320,7 @@ class SessionWatch:
         record = getattr(session, KEY, None)
         if record is not None:
             record.leaving = None
+            record.is_looked_at = False
 
 
 def _inner_of(session: Any) -> Any:

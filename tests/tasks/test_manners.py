@@ -228,16 +228,18 @@ def test_both_loops_find(make: Any, async_engine: Any, findings: Any) -> None:
         await gate.wait()
         await session.scalar(ONE)
 
+    def hold(gate: Any, session: Any) -> None:
+        gate.wait(10)
+        assert session.is_active
+
     async def main() -> None:
         gate, thread_gate = asyncio.Event(), threading.Event()
         async with AsyncSession(async_engine) as session:
             await session.scalar(ONE)
             task = asyncio.create_task(slow(session, gate))  # handed
         with Session(async_engine.sync_engine) as sync_session:
-            call = asyncio.get_running_loop().run_in_executor(
-                None,
-                lambda: (thread_gate.wait(10), sync_session.is_active),  # handed
-            )
+            loop = asyncio.get_running_loop()
+            call = loop.run_in_executor(None, hold, thread_gate, sync_session)  # handed
         gate.set()
         thread_gate.set()
         await task

@@ -65,14 +65,6 @@ class Pair(NamedTuple):
     thing: Any
 
 
-def close_over(gate: Any, thing: Any) -> Any:
-    async def run() -> None:
-        await gate.wait()
-        print(thing)
-
-    return run()
-
-
 DIRECT = {
     "argument": wait,
     "keyword": lambda gate, thing: wait(gate, thing=thing),
@@ -86,7 +78,6 @@ DIRECT = {
     "list in a dict": lambda gate, thing: wait(gate, {"a": [thing]}),
     "partial": lambda gate, thing: wait(gate, partial(print, thing)),
     "keyword of a partial": lambda gate, thing: wait(gate, partial(print, end=thing)),
-    "closure": close_over,
     "coroutine": lambda gate, thing: asyncio.wait_for(wait(gate, thing), 5),
     "coroutine twice": lambda gate, thing: asyncio.wait_for(
         asyncio.wait_for(wait(gate, thing), 5), 5
@@ -113,6 +104,68 @@ def test_direct(form: str, kind: str, async_engine: Any, findings: Any) -> None:
     (finding,) = findings()
     assert {"session": "SG204", "instance": "SG305"}[kind] == finding.rule
     assert line_of(finding).endswith("# handed")
+
+
+def test_instance_in_a_closure(async_engine: Any, findings: Any) -> None:
+    """An instance that a closure holds is detached when the work comes to it."""
+
+    async def main() -> None:
+        gate = asyncio.Event()
+        async with AsyncSession(async_engine) as session:
+            author = await session.get(Author, 1)
+
+            async def run() -> None:
+                await gate.wait()
+                print(author)
+
+            task = asyncio.create_task(run())  # handed
+        gate.set()
+        await task
+
+    asyncio.run(main())
+    (finding,) = findings()
+    assert ("SG305", True) == (finding.rule, line_of(finding).endswith("# handed"))
+
+
+@pytest.mark.parametrize("does", ("begins it again", "names it"))
+def test_session_in_a_closure(does: str, async_engine: Any, findings: Any) -> None:
+    """A session that a closure holds counts where the work has begun it again after its end."""
+
+    async def main() -> None:
+        gate = asyncio.Event()
+        async with AsyncSession(async_engine) as session:
+            await session.get(Author, 1)
+
+            async def run() -> None:
+                await gate.wait()
+                if does == "names it":
+                    session.info.pop("files", None)
+                else:
+                    await session.get(Author, 1)
+                    await session.close()
+
+            task = asyncio.create_task(run())  # handed
+        gate.set()
+        await task
+
+    asyncio.run(main())
+    expected = {"begins it again": ["SG204"], "names it": []}[does]
+    assert expected == [finding.rule for finding in findings()]
+
+
+def test_double_of_a_state(async_engine: Any, findings: Any) -> None:
+    """An object whose state a test has replaced is none that anybody can judge."""
+
+    async def main() -> None:
+        author = Author()
+        author._sa_instance_state = mock.MagicMock(unloaded={"name"})
+        assert author.name is None
+        gate = asyncio.Event()
+        gate.set()
+        await asyncio.create_task(wait(gate, author))
+
+    asyncio.run(main())
+    assert findings() == []
 
 
 def test_session_in_a_session_class(async_engine: Any, findings: Any) -> None:
@@ -149,10 +202,10 @@ def test_bound_method_in_a_thread(engine: Any, findings: Any) -> None:
 
 
 def test_closure_in_a_thread(engine: Any, findings: Any) -> None:
-    """A thread's function that has the session in its closure is found."""
+    """A thread's function that has the session in its closure, and begins it again, is found."""
     gate = threading.Event()
     with Session(engine) as session:
-        thread = threading.Thread(target=lambda: (gate.wait(10), session.is_active))
+        thread = threading.Thread(target=lambda: (gate.wait(10), session.get(Author, 1)))
         thread.start()  # handed
     gate.set()
     thread.join()

@@ -92,7 +92,8 @@ def add_faults(app: Any, engine: Any, get_session: Any, work: Any) -> None:
     @app.get("/closure")
     async def in_closure(tasks: fastapi.BackgroundTasks, session: Any = depends) -> Any:
         async def run() -> None:
-            assert session.is_active
+            if (working := work(session)) is not None:
+                await working
 
         tasks.add_task(run)  # handed
 

@@ -126,6 +126,7 @@ class Watchers:
         from pytest_sessionguard.watch.pools import PoolWatch
         from pytest_sessionguard.watch.servers import ServerWatch
         from pytest_sessionguard.watch.sessions import SessionWatch
+        from pytest_sessionguard.watch.sharing import SharingWatch
 
         pools = PoolWatch(self._ledger, self._shield, self._describe, self._root)
         self._sessions = SessionWatch(self._ledger, self._shield)
@@ -142,6 +143,7 @@ class Watchers:
             engines,
             pools,
             self._sessions,
+            SharingWatch(self._ledger, self._shield),
             faults,
             self._loads,
             self._changes,

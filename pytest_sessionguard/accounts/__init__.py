@@ -10,6 +10,7 @@ from pytest_sessionguard.accounts.dropped import Dropped
 from pytest_sessionguard.accounts.engines import EngineRecord
 from pytest_sessionguard.accounts.handovers import Handover, Handovers, Work
 from pytest_sessionguard.accounts.loads import Access, Fault, Load
+from pytest_sessionguard.accounts.overlaps import Overlap
 from pytest_sessionguard.accounts.results import Results
 from pytest_sessionguard.accounts.scopes import Breach, Scope
 from pytest_sessionguard.accounts.sessions import SessionRecord
@@ -30,6 +31,7 @@ __all__ = [
     "Lease",
     "Load",
     "Nesting",
+    "Overlap",
     "PoolFacts",
     "Results",
     "Scope",

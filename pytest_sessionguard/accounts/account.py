@@ -11,6 +11,7 @@ from pytest_sessionguard.accounts.dropped import Dropped
 from pytest_sessionguard.accounts.engines import EngineRecord
 from pytest_sessionguard.accounts.handovers import Handover
 from pytest_sessionguard.accounts.loads import Fault, Load
+from pytest_sessionguard.accounts.overlaps import Overlap
 from pytest_sessionguard.accounts.scopes import Breach
 from pytest_sessionguard.accounts.sessions import SessionRecord
 from pytest_sessionguard.accounts.uses import Nesting
@@ -42,6 +43,7 @@ class Account:
         breaches: What was wrong with their results.
         nestings: Checkouts by somebody who held a connection of the same pool, by their places.
         engines: The engines that it made.
+        overlaps: Sessions that somebody entered while another one was inside.
         suspects: Connections whose server may not know that they ended.
         dropped: Sessions that were closed with changes never committed.
         hushed: The rules that are off here and would have told something.
@@ -64,6 +66,7 @@ class Account:
         "lost",
         "masked",
         "nestings",
+        "overlaps",
         "owner",
         "reopened",
         "sessions",
@@ -94,6 +97,7 @@ class Account:
         self.engines: list[EngineRecord] = []
         self.dropped: list[Dropped] = []
         self.suspects: list[Suspect] = []
+        self.overlaps: list[Overlap] = []
 
     @property
     def goes_with_test(self) -> bool:

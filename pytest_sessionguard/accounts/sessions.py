@@ -32,6 +32,8 @@ class SessionRecord:
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
         access: The attribute that is being loaded by it at the moment.
         handovers: What was handed over of it to work that has not ended, if anything was.
+        inside: Who came in last: a thread, or a task with its greenlet; he may have left.
+        overlaps: How often somebody came in while another one was inside.
         scope: The service call that opened it, if one did.
         is_escaped: Whether that call ended without having closed it.
         told: Whether a finding has told it.
@@ -39,6 +41,7 @@ class SessionRecord:
 
     # No slots: what is the same for nearly all, and is seldom read, costs nothing to set as a class
     # attribute. What every cycle reads is set on the instance, where it is found at once.
+    overlaps: int = 0
     is_escaped: bool = False
     told: bool = False
 
@@ -56,6 +59,7 @@ class SessionRecord:
         self.key: object = None
         self.access: Access | None = None
         self.handovers: Handovers | None = None
+        self.inside: Any = None
         self.scope: Scope | None = None
 
     @property

@@ -91,6 +91,18 @@ def _lead_used_again(finding: Finding) -> str:
     return "What is done there stands in a new transaction, outside the block's; nobody ends it."
 
 
+def _title_shared(finding: Finding) -> str:
+    parties = "threads" if finding.facts["threads"] else "tasks"
+    was = _count(finding, str(finding.facts["holder"]))
+    return f"{was} used by two {parties} at once, in {finding.owner}"
+
+
+def _mend_shared(finding: Finding) -> str:
+    party = "thread" if finding.facts["threads"] else "task"
+    own = _name_own_block(finding)
+    return f"give each {party} a session of its own: `{own}`."
+
+
 def _tell_handed(finding: Finding) -> str:
     late = "runs after the response" if finding.facts["late"] else "outlives its session"
     return f"handed to a background task that {late}, in {finding.owner}"
@@ -105,11 +117,13 @@ def _lead_handed(finding: Finding) -> str:
 
 
 def _mend_handed(finding: Finding) -> str:
+    return f"give the task ids, and open a session inside it: `{_name_own_block(finding)}`."
+
+
+def _name_own_block(finding: Finding) -> str:
     if _is_async(finding):
-        own = "async with async_session() as session:"
-    else:
-        own = "with Session(engine) as session:"
-    return f"give the task ids, and open a session inside it: `{own}`."
+        return "async with async_session() as session:"
+    return "with Session(engine) as session:"
 
 
 def _title_instance(finding: Finding) -> str:
@@ -235,6 +249,13 @@ WORDINGS: dict[str, Wording] = {
         title=_title_used_again,
         consequence=_lead_used_again,
         fix=lambda f: "move these lines into the block, or open a new session for them.",
+    ),
+    "SG203": Wording(
+        title=_title_shared,
+        consequence=lambda f: (
+            "They share one transaction: each commits or rolls back what the other is doing."
+        ),
+        fix=_mend_shared,
     ),
     "SG204": Wording(
         title=lambda f: f"{_count(f, str(f.facts['holder']))} {_tell_handed(f)}",

@@ -27,7 +27,7 @@ def tell(finding: Finding, *, verbose: bool = False, acceptable: bool = True) ->
     wording = WORDINGS[finding.rule]
     lines = [f"{tell_title(finding)}", ""]
     for number, place in enumerate(finding.places):
-        lines += _tell_place(place, finding, first=number == 0, verbose=verbose)
+        lines += _tell_place(place, finding, number, verbose=verbose)
     lines += ["", _INDENT + wording.consequence(finding), f"{_INDENT}Fix: {wording.fix(finding)}"]
     if finding.owner.kind == "fixture" and not finding.owner.is_test_bound:
         lines.append(
@@ -51,12 +51,12 @@ def tell_title(finding: Finding) -> str:
     return f"{finding.rule} {finding.name}: {WORDINGS[finding.rule].title(finding)}"
 
 
-def _tell_place(place: Place, finding: Finding, *, first: bool, verbose: bool) -> list[str]:
-    frames = place.site.frames
-    shown = frames if verbose else frames[: 2 if first else 1]
+def _tell_place(place: Place, finding: Finding, number: int, *, verbose: bool) -> list[str]:
+    frames, stacks = place.site.frames, finding.facts.get("stacks") or 1
+    shown = frames if verbose else frames[: 2 if number < int(stacks) else 1]
     head = str(shown[0]) if shown else "a place without a frame of yours"
     lines = [f"{_INDENT}{place.label:<{_LABEL}}{place.text.replace('{}', head)}"]
-    if first and "engine" in finding.facts:
+    if number == 0 and "engine" in finding.facts:
         lines[0] += f"  ({_tell_pool(finding)})"
     lines += [f"{_INDENT}{'':<{_LABEL}}{frame}" for frame in shown[1:]]
     return lines

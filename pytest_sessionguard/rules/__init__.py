@@ -16,6 +16,7 @@ from pytest_sessionguard.rules import (
     nested_checkout,
     open_server_transaction,
     session_in_background_task,
+    session_shared_between_tasks,
     session_used_after_close,
     unclosed_session,
     uncommitted_changes,
@@ -26,12 +27,13 @@ from pytest_sessionguard.rules.base import Render, Rule, Verdict
 
 __all__ = ["RULES", "Render", "Rule", "Verdict"]
 
-# In the order in which they may tell a thing: a hand-over explains why a session began again in a
-# task, a session that began again explains the connection it lost, a connection that is out or a
-# result that is attached explains the session that was never closed, and loads for many objects say
-# more than each of them.
+# In the order in which they may tell a thing: a hand-over explains why two met in a session, or why
+# one began again in a task, two in a session and a session that began again explain the connection
+# it lost, a connection that is out or a result that is attached explains the session that was never
+# closed, and loads for many objects say more than each of them.
 RULES: tuple[Rule, ...] = (
     session_in_background_task.RULE,
+    session_shared_between_tasks.RULE,
     session_used_after_close.RULE,
     leaked_connection.RULE,
     connection_left_to_gc.RULE,

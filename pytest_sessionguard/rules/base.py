@@ -18,6 +18,7 @@ from pytest_sessionguard.accounts import (
     Lease,
     Load,
     Nesting,
+    Overlap,
     PoolFacts,
     SessionRecord,
     Suspect,
@@ -34,6 +35,7 @@ Thing = (
     | Fault
     | Breach
     | Nesting
+    | Overlap
     | Dropped
     | EngineRecord
     | Handover

@@ -26,7 +26,7 @@ def find_rules(names: str | Iterable[str]) -> list[str]:
 
     Example:
         >>> find_rules("leaked-connection, SG2")
-        ['SG101', 'SG204', 'SG202', 'SG201', 'SG205']
+        ['SG101', 'SG204', 'SG203', 'SG202', 'SG201', 'SG205']
     """
     return [code for name in list_names(names) for code in _find_rule(name)]
 

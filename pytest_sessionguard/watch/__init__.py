@@ -124,6 +124,7 @@ class Watchers:
         from pytest_sessionguard.watch.pools import PoolWatch
         from pytest_sessionguard.watch.servers import ServerWatch
         from pytest_sessionguard.watch.sessions import SessionWatch
+        from pytest_sessionguard.watch.sharing import SharingWatch
 
         pools = PoolWatch(self._ledger, self._shield, self._describe, self._root)
         changes = ChangeWatch(self._ledger, self._shield, self._root)
@@ -140,6 +141,7 @@ class Watchers:
             engines,
             pools,
             self._sessions,
+            SharingWatch(self._ledger, self._shield),
             faults,
             self._loads,
             changes,

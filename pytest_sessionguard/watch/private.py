@@ -14,6 +14,7 @@
 | `Pool._max_overflow`, `Pool._timeout` | numbers in a message | the message has none |
 | `Engine._has_events`, `Engine.dispatch` | its short way after the timeline | it stays long |
 | `Future._source_traceback` | a task's traceback in debug mode | it shows a frame of ours |
+| `SessionTransaction._connection_for_bind` | who asks a session to work | methods of `Session` |
 | `Session.__binds` (2.1: `Session.binds`) | engines of a session without one | it is not used |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
@@ -28,7 +29,7 @@ from operator import attrgetter
 from typing import Any
 
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import attributes, loading
+from sqlalchemy.orm import SessionTransaction, attributes, loading
 from sqlalchemy.pool.base import _ConnectionFairy
 
 from pytest_sessionguard.accounts import Address, PoolFacts, Seat
@@ -97,6 +98,16 @@ def find_result_counter() -> tuple[Any, str] | None:
         The module that draws from it, and its name there.
     """
     return (loading, "_new_runid") if callable(getattr(loading, "_new_runid", None)) else None
+
+
+def find_connection_giver() -> tuple[type, str] | None:
+    """Find the method by which every work of a session gets its connection.
+
+    Returns:
+        The class and the method's name.
+    """
+    name = "_connection_for_bind"
+    return (SessionTransaction, name) if name in SessionTransaction.__dict__ else None
 
 
 def read_eager_loads(statement: Any, eager: frozenset[str]) -> set[Any]:

@@ -72,6 +72,7 @@ def test_catalogue() -> None:
         "SG106": ("undisposed-engine", Severity.OFF),
         "SG201": ("unclosed-session", Severity.WARN),
         "SG202": ("session-used-after-close", Severity.ERROR),
+        "SG203": ("session-shared-between-tasks", Severity.ERROR),
         "SG204": ("session-in-background-task", Severity.ERROR),
         "SG205": ("uncommitted-changes", Severity.WARN),
         "SG301": ("attached-result", Severity.ERROR),

@@ -83,6 +83,11 @@ def make(
             Place("block ended", at(40), "the block of {} ended at line 50"),
             Place("connection", at(51), "{}, never returned"),
         ),
+        "SG203": (
+            Place("entered at", at(51)),
+            Place("still inside", at(61)),
+            Place("session", at(40), f"{holder} opened at {{}}"),
+        ),
         "SG204": (
             Place("handed over", at(51), "{}, by create_task"),
             Place("session", at(40), f"{holder} opened at {{}}"),
@@ -114,10 +119,12 @@ def make(
     elif rule >= "SG3":
         known = {"count": count, "attribute": "Slot.city", "kind": "relationship"}
         known |= {"parents": count + 1, "asked": False, "error": ""}
-    elif rule not in ("SG105", "SG106", "SG201", "SG205"):
+    elif rule not in ("SG105", "SG106", "SG201", "SG203", "SG205"):
         known |= POOL
     if rule in ("SG202", "SG204"):
         known["connection"] = "out"
+    if rule == "SG203":
+        known |= {"threads": False, "stacks": 2}
     if rule == "SG204":
         known["late"] = False
     if rule == "SG105":

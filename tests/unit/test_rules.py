@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from pytest_sessionguard.accounts import Address, Dropped, EngineRecord, Nesting, Seat, Suspect
+from pytest_sessionguard.accounts import (
+    Address,
+    Dropped,
+    EngineRecord,
+    Nesting,
+    Overlap,
+    Seat,
+    Suspect,
+)
 from pytest_sessionguard.model import Severity
 from pytest_sessionguard.rules import (
     RULES,
@@ -15,6 +23,7 @@ from pytest_sessionguard.rules import (
     leaked_connection,
     nested_checkout,
     open_server_transaction,
+    session_shared_between_tasks,
     session_used_after_close,
     unclosed_session,
     uncommitted_changes,
@@ -30,6 +39,7 @@ SG105 = open_server_transaction.RULE
 SG106 = undisposed_engine.RULE
 SG201 = unclosed_session.RULE
 SG202 = session_used_after_close.RULE
+SG203 = session_shared_between_tasks.RULE
 SG205 = uncommitted_changes.RULE
 
 
@@ -418,6 +428,28 @@ def test_sg106_fault(books: Any, judge: Any) -> None:
     )
     record.dbapi_connection = None
     assert [] == judge(SG106)
+
+
+def test_sg203_fault(books: Any, judge: Any) -> None:
+    """Who came in and who was inside, in whichever order; what they lost is told with it."""
+    record = books.session(kind="AsyncSession")
+    one, other = books.trace(), books.session().trace
+    books.account.overlaps += [
+        Overlap(record, one, other, are_threads=False),
+        Overlap(record, other, one, are_threads=False),
+    ]
+    (verdict,) = judge(SG203)
+    assert ["entered at", "still inside", "session"] == [label for label, _ in labels(verdict)]
+    assert (1, 2, False) == tuple(verdict.facts[name] for name in ("count", "stacks", "threads"))
+    lease = books.hold(record)
+    books.collect(lease, record)
+    (verdict,) = judge(SG203)
+    assert {id(thing) for thing in (*books.account.overlaps, *books.account.lost)} == {
+        id(thing) for thing in verdict.things
+    }
+    for overlap in books.account.overlaps:
+        overlap.told = True
+    assert [] == judge(SG203)
 
 
 def test_sg205_fault(books: Any, judge: Any) -> None:

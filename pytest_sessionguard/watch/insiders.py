@@ -13,6 +13,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -40,6 +41,10 @@ class Mark(NamedTuple):
     greenlet: Callable[[], Any]
 
 
+# A named tuple's own `__new__` is a Python function.
+_make_mark = partial(tuple.__new__, Mark)
+
+
 class Insider(NamedTuple):
     """Somebody who is inside of a session.
 
@@ -55,7 +60,10 @@ class Insider(NamedTuple):
 def find_mark(
     # Bound here, for it runs at every statement.
     get_loop: Callable[[], Any] = asyncio._get_running_loop,
+    get_task: Callable[[Any], Any] = asyncio.current_task,
     get_thread: Callable[[], int] = threading.get_ident,
+    refer: Callable[[Any], Any] = weakref.ref,
+    make_mark: Callable[[Any], Mark] = _make_mark,
 ) -> Mark | int:
     """Find what marks whoever runs.
 
@@ -66,11 +74,13 @@ def find_mark(
         The task with its greenlet, or the number of the thread where no task runs.
     """
     loop = get_loop()
-    task = None if loop is None else asyncio.current_task(loop)
+    if loop is None:
+        return get_thread()
+    task = get_task(loop)
     module = None if task is None else sys.modules.get("greenlet")
     if module is None:
         return get_thread()
-    return Mark(get_thread(), weakref.ref(task), weakref.ref(module.getcurrent()))
+    return make_mark((get_thread(), refer(task), refer(module.getcurrent())))
 
 
 def is_gone(mark: Mark | int) -> bool:

@@ -8,12 +8,13 @@ on the session's record, and looks whether the one before him is still inside.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from pytest_sessionguard.accounts import Overlap
+from pytest_sessionguard.accounts import Overlap, SessionRecord
 from pytest_sessionguard.callsite import Tracer
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
@@ -39,7 +40,7 @@ class SharingWatch:
         self._shield = shield
         self._patches = Patches()
         self._capture = Tracer().capture
-        self._on_commit = self._make_commit()
+        self._on_commit = self._make_coming()
 
     def install(self) -> None:
         """Begin to watch."""
@@ -64,33 +65,17 @@ class SharingWatch:
     # Each wrapper hides its frame from pytest's tracebacks, which are to stay as they were.
 
     def _make_connection(self, original: Any) -> Any:
-        enter, failed, find = self._enter, self._shield.report, find_mark
+        come = self._make_coming()
 
         def _connection_for_bind(self: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            try:
-                session, mark = self.session, find()
-                if session._sessionguard.inside != mark:
-                    enter(session, mark)
-            except AttributeError:  # a session that is older than the watching, or closed
-                watch._adopt(self.session)
-            except Exception as error:
-                failed(error)
+            come(self.session)
             return original(self, *args, **kwargs)
 
-        watch = self
         return _connection_for_bind
 
-    def _make_commit(self) -> Any:
-        come = self._come
-
-        def on_commit(session: Any) -> None:
-            come(session)
-
-        return on_commit
-
     def _make_entry(self, original: Any) -> Any:
-        come = self._come
+        come = self._make_coming()
 
         def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
@@ -100,33 +85,49 @@ class SharingWatch:
         return entry
 
     def _make_close(self, original: Any) -> Any:
-        come = self._come
+        come = self._make_coming(closes=True)
 
         def close(self: Any) -> None:
             __tracebackhide__ = True
-            come(self, closes=True)
+            come(self)
             original(self)
 
         return close
 
-    def _come(self, session: Any, *, closes: bool = False) -> None:
-        """Let somebody come in."""
-        try:
-            mark = find_mark()
-            if know_session(self._ledger, session).inside != mark:
-                self._enter(session, mark, closes=closes)
-        except Exception as error:
-            self._shield.report(error)
+    def _make_coming(self, *, closes: bool = False) -> Callable[[Any], None]:
+        """Make what lets somebody come in; it runs at every statement, and mostly ends early."""
+        ledger, failed, find, enter = self._ledger, self._shield.report, find_mark, self._enter
 
-    def _adopt(self, session: Any) -> None:
-        if session is not None:
-            self._come(session)
+        def come(session: Any) -> None:
+            try:
+                try:
+                    record = session._sessionguard
+                except AttributeError:  # it is older than the watching, or closed
+                    if session is None:
+                        return
+                    record = know_session(ledger, session)
+                mark, before = find(), record.inside
+                if before == mark:
+                    return
+                record.inside = mark
+                if before is not None and not is_gone(before):
+                    enter(session, record, before, mark, closes=closes)
+            except Exception as error:
+                failed(error)
 
-    def _enter(self, session: Any, mark: Mark | int, *, closes: bool = False) -> None:
-        """Enter that somebody comes in, and that another one is inside, if one is."""
-        record = know_session(self._ledger, session)
-        before, record.inside = record.inside, mark
-        if before is None or is_gone(before) or record.overlaps >= _ENOUGH:
+        return come
+
+    def _enter(
+        self,
+        session: Any,
+        record: SessionRecord,
+        before: Mark | int,
+        mark: Mark | int,
+        *,
+        closes: bool,
+    ) -> None:
+        """Enter that somebody comes in while another one may be inside, if he is."""
+        if record.overlaps >= _ENOUGH:
             return
         insider = find_insider(before, session)
         if insider is None or (closes and insider.closes):

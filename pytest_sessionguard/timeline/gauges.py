@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -35,6 +36,8 @@ class Gauge:
         self._pool = pool.engine, pool.kind, pool.size, pool.overflow
         self._out: Counter[int] = Counter()
         self._points: list[Point] = []
+        # Threads count at the same time; a collection in the midst of it may end another lease.
+        self._lock = RLock()
 
     def move(self, now: float, engine: int, by: int) -> None:
         """Enter that a connection went out or came back.
@@ -44,19 +47,21 @@ class Gauge:
             engine: What names the engine.
             by: 1 or -1.
         """
-        self._out[engine] += by
-        if not self._out[engine]:
-            del self._out[engine]
-        self._points.append((now, max(self._out.values(), default=0)))
-        self.is_news = True
-        if len(self._points) > 4 * _POINTS:
-            self._points = thin(self._points, _POINTS)
+        with self._lock:
+            self._out[engine] += by
+            if not self._out[engine]:
+                del self._out[engine]
+            self._points.append((now, max(self._out.values(), default=0)))
+            self.is_news = True
+            if len(self._points) > 4 * _POINTS:
+                self._points = thin(self._points, _POINTS)
 
     def take(self) -> dict[str, Any]:
         """Put what is new into plain JSON types, and forget it."""
         engine, kind, size, overflow = self._pool
-        points, self._points = thin(self._points, _POINTS), []
-        self.is_news = False
+        with self._lock:
+            points, self._points = thin(self._points, _POINTS), []
+            self.is_news = False
         return {
             "id": self.number,
             "engine": engine,

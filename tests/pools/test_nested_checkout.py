@@ -510,7 +510,7 @@ def test_web(project):
         from concurrent.futures import ThreadPoolExecutor
 
         from fastapi.testclient import TestClient
-        from web import web
+        from shop import web
 
         def test_bad():
             with TestClient(web) as client:
@@ -522,5 +522,5 @@ def test_web(project):
                     answers = [pool.submit(client.get, "/good") for _ in range(2)]
                     assert [answer.result().json() for answer in answers] == [1, 1]
     """
-    run = project({"app.py": APP, "web.py": web, "test_x.py": tests}).run()
+    run = project({"app.py": APP, "shop.py": web, "test_x.py": tests}).run()
     assert (["SG104 test_bad"], 0) == (run.found, run.exit), run.text

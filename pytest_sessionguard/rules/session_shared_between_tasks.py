@@ -50,7 +50,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_sessionguard.accounts import Account, Lease, Overlap
+from pytest_sessionguard.accounts import Account, Lease, Overlap, SessionRecord
 from pytest_sessionguard.model import Fact, Place, Severity
 from pytest_sessionguard.rules.base import Render, Rule, Verdict
 
@@ -69,7 +69,8 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     groups: dict[Any, list[Overlap]] = {}
     for overlap in list(account.overlaps):
         if not overlap.told and id(overlap.record) not in handed:
-            pair = frozenset((overlap.first.marks, overlap.trace.marks))
+            # Whoever of the two is the first: they may meet again the other way round.
+            pair = frozenset((overlap.first.places(), overlap.trace.places()))
             groups.setdefault(pair, []).append(overlap)
     return [_tell(account, group, render) for group in groups.values()]
 
@@ -94,7 +95,8 @@ def _tell(account: Account, group: list[Overlap], render: Render) -> Verdict:
         "threads": first.are_threads,
         "stacks": len(pair),
     }
-    things: list[Overlap | Lease] = [*group, *lost]
+    losers = [lease.session for lease in lost if lease.session is not None]
+    things: list[Overlap | Lease | SessionRecord] = [*group, *lost, *losers]
     return Verdict(places, facts, tuple(things))
 
 

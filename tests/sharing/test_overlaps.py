@@ -170,6 +170,20 @@ def test_two_places_are_two_findings(async_engine: Any, findings: Any) -> None:
     }
 
 
+def test_the_other_way_round(async_engine: Any, findings: Any) -> None:
+    """Two that meet again, the second one first this time, are one finding still."""
+
+    async def main(engine: Any) -> None:
+        async with AsyncSession(engine) as session:
+            await session.execute(ONE)
+            for one, other in ((read, get), (get, read), (read, get)):
+                works = (one(session), other(session))
+                await asyncio.gather(*works, return_exceptions=True)
+
+    run(main, async_engine)
+    assert ["SG203"] == [finding.rule for finding in findings()]
+
+
 def test_registry_with_a_wrong_scope(async_engine: Any, findings: Any) -> None:
     """A registry that gives all tasks one session."""
 

@@ -509,7 +509,7 @@ def test_web(project):
         from app import User, factory
         from fastapi import Depends, FastAPI, HTTPException
 
-        web = FastAPI()
+        shop = FastAPI()
 
         def get_session():
             session = factory()
@@ -518,17 +518,17 @@ def test_web(project):
             finally:
                 session.close()
 
-        @web.post("/forgets")
+        @shop.post("/forgets")
         def forgets(session=Depends(get_session)):
             session.add(User(name="bob"))
             session.flush()
 
-        @web.post("/commits")
+        @shop.post("/commits")
         def commits(session=Depends(get_session)):
             session.add(User(name="zoe"))
             session.commit()
 
-        @web.post("/refuses")
+        @shop.post("/refuses")
         def refuses(session=Depends(get_session)):
             session.add(User(name="eve"))
             session.flush()
@@ -538,11 +538,11 @@ def test_web(project):
         import pytest
         from app import factory
         from fastapi.testclient import TestClient
-        from web import get_session, web
+        from shop import get_session, shop
 
         @pytest.fixture
         def client():
-            with TestClient(web) as client:
+            with TestClient(shop) as client:
                 yield client
 
         @pytest.fixture
@@ -550,9 +550,9 @@ def test_web(project):
             def lend():
                 with factory() as session:
                     yield session
-            web.dependency_overrides[get_session] = lend
+            shop.dependency_overrides[get_session] = lend
             yield
-            web.dependency_overrides.clear()
+            shop.dependency_overrides.clear()
 
         @pytest.mark.parametrize("name", ("forgets", "commits", "refuses"))
         def test_it(client, name):
@@ -561,7 +561,7 @@ def test_web(project):
         def test_overridden(client, overridden):
             client.post("/forgets")
     """
-    run = project({"app.py": APP, "web.py": web, "test_x.py": tests}).run()
+    run = project({"app.py": APP, "shop.py": web, "test_x.py": tests}).run()
     assert (["SG205 test_it[forgets]"], 0) == (run.found, run.exit), run.text
 
 

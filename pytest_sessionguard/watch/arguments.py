@@ -195,7 +195,9 @@ def _read_locals(coroutine: Any) -> list[Any]:
     if frame is None:
         return []
     if sys.version_info >= (3, 13):
-        return list(frame.f_locals.values())
+        # What the closure holds comes without its cells.
+        outer = frame.f_code.co_freevars
+        return [CellType(v) if name in outer else v for name, v in frame.f_locals.items()]
     outside = (frame.f_globals, frame.f_builtins)
     return [v for v in gc.get_referents(frame) if v is not outside[0] and v is not outside[1]]
 

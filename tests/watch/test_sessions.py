@@ -289,6 +289,7 @@ def end_by_invalidate(session: Any) -> None:
 
 
 def end_by_close_all(session: Any) -> None:
+    gc.collect()  # it closes those of other tests too, and an async one cannot be closed here
     close_all_sessions()
 
 

@@ -29,10 +29,11 @@ else:
 
 
 class Lock:
-    """Lock a file for one process at a time.
+    """Lock a file or a folder for one process at a time.
 
     Args:
-        path: the file; it is made where there is none.
+        path: the file, which is made where there is none; or a folder, which leaves nothing behind
+            whenever its holder is killed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,6 +50,8 @@ class Lock:
             Whether it is ours now.
         """
         flags = os.O_RDWR | (os.O_CREAT if create else 0)
+        if self.path.is_dir():
+            flags = os.O_RDONLY  # All that a folder can be opened for.
         while True:
             descriptor = os.open(self.path, flags, 0o600)
             if not _try_lock(descriptor):
@@ -67,16 +70,10 @@ class Lock:
                 return True
             os.close(descriptor)
 
-    def release(self, *, remove: bool = False) -> None:
-        """Give the lock back.
-
-        Args:
-            remove: whether to remove its file as well.
-        """
+    def release(self) -> None:
+        """Give the lock back."""
         if self._descriptor is None:
             return
-        if remove and sys.platform != "win32":
-            self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
         self._descriptor = None
 

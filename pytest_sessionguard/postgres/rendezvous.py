@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,9 @@ class Rendezvous:
     def of(cls, run_folder: str | os.PathLike[str], key: str) -> Rendezvous:
         """Return the place for one choice of settings in a run's folder."""
         folder = Path(run_folder)
-        return cls(
-            folder / f"sessionguard-postgres-{key}.json",
-            Lock(folder / f"sessionguard-postgres-{key}.lock"),
-        )
+        # Windows opens no folder.
+        lock = folder / f"sessionguard-postgres-{key}.lock" if sys.platform == "win32" else folder
+        return cls(folder / f"sessionguard-postgres-{key}.json", Lock(lock))
 
     def read(self) -> dict[str, Any] | None:
         """Return the address that was left here by a client of our user, or None."""
@@ -58,13 +58,12 @@ class Rendezvous:
         os.replace(fresh, self.address)
 
     def forget(self, token: str) -> None:
-        """Take the address with this token away, and the lock's file with it."""
+        """Take the address with this token away."""
         try:
             with self.lock:
                 address = self.read()
                 if address is not None and address.get("token") != token:
                     return
                 self.address.unlink(missing_ok=True)
-                self.lock.release(remove=True)
         except OSError:
             return  # The folder has gone, and all in it.

@@ -149,20 +149,9 @@ class Scene:
                 left += [os.path.join(folder, name) for name in folders + files]
         return left
 
-    def assert_nothing_left(self, seconds: float = 10.0, *, but_locks: bool = False) -> None:
-        """Fail if a process or a file stays for longer than that.
-
-        Args:
-            seconds: how long it may take.
-            but_locks: whether the empty file of a lock may stay in the run's own folder, which is
-                pytest's and goes with it: who is killed while he holds it cannot take it away.
-        """
-
-        def look() -> list[str]:
-            left = self.leftovers()
-            return [each for each in left if not (but_locks and each.endswith(".lock"))]
-
-        assert wait_for(lambda: not look(), seconds), look()
+    def assert_nothing_left(self, seconds: float = 10.0) -> None:
+        """Fail if a process or a file stays for longer than that."""
+        assert wait_for(lambda: not self.leftovers(), seconds), self.leftovers()
 
     def close(self) -> None:
         """End all, also after a failure, so that the next test begins on clean ground."""

@@ -48,13 +48,13 @@ def test_after_one_of_two_clients_was_killed(scene: Scene, query: Callable[..., 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.25, 0.5, 0.9])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_an_end_during_the_start(number: signal.Signals, delay: float, scene: Scene) -> None:
-    """A client that is killed, or hears Ctrl-C, at any moment of the start leaves no server."""
+    """A client that is killed, or hears Ctrl-C, at any moment of the start leaves nothing."""
     client = scene.start(start_new_session=True)
     time.sleep(0.12 + delay)
     # To its whole group, as a terminal does.
     os.killpg(client.pid, number)
     client.wait(20)
-    scene.assert_nothing_left(but_locks=True)
+    scene.assert_nothing_left()
 
 
 def test_ctrl_c_waits_for_the_end(scene: Scene) -> None:

@@ -9,10 +9,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import Project, tidy_up
 from hypothesis import HealthCheck, settings
+from sqlalchemy import create_engine
 
 from pytest_sessionguard.guard import Guard
 
@@ -85,3 +87,15 @@ def database(tmp_path: Path) -> str:
     connection.commit()
     connection.close()
     return f"/{path}"
+
+
+@pytest.fixture(scope="session")
+def zoo_postgres(sessionguard_postgres: Any) -> Any:
+    """The run's Postgres with the zoo of the loads in it, once for all folders that look at it."""
+    from loads.zoo import fill_tables, make_tables
+
+    engine = create_engine(sessionguard_postgres.url_for("psycopg"))
+    make_tables(engine)
+    fill_tables(engine)
+    engine.dispose()
+    return sessionguard_postgres

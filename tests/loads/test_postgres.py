@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from loads.conftest import line_of, name
-from loads.zoo import Author, fill_tables, make_tables
-from sqlalchemy import create_engine
+from loads.zoo import Author
 from sqlalchemy.exc import MissingGreenlet, StatementError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
@@ -25,19 +24,9 @@ pytestmark = [
 FAULTS = (MissingGreenlet, StatementError)
 
 
-@pytest.fixture(scope="session")
-def postgres(sessionguard_postgres: Any) -> Any:
-    """The zoo in the run's database."""
-    engine = create_engine(sessionguard_postgres.url_for("psycopg"))
-    make_tables(engine)
-    fill_tables(engine)
-    engine.dispose()
-    return sessionguard_postgres
-
-
 @pytest.fixture(params=("asyncpg", "psycopg"))
-def postgres_engine(request: Any, postgres: Any, watching: Any) -> Any:
-    return create_async_engine(postgres.url_for(request.param))
+def postgres_engine(request: Any, zoo_postgres: Any, watching: Any) -> Any:
+    return create_async_engine(zoo_postgres.url_for(request.param))
 
 
 @pytest.mark.parametrize("is_warm", (False, True), ids=("cold", "warm"))

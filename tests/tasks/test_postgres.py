@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from loads.zoo import Author, fill_tables, make_tables
+from loads.zoo import Author
 from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -24,19 +24,9 @@ pytestmark = [
 ONE = select(Author.id).limit(1)
 
 
-@pytest.fixture(scope="session")
-def postgres(sessionguard_postgres: Any) -> Any:
-    """The zoo in the run's database."""
-    engine = create_engine(sessionguard_postgres.url_for("psycopg"))
-    make_tables(engine)
-    fill_tables(engine)
-    engine.dispose()
-    return sessionguard_postgres
-
-
 @pytest.fixture(params=("asyncpg", "psycopg"))
-def postgres_engine(request: Any, postgres: Any, watching: Any) -> Any:
-    return create_async_engine(postgres.url_for(request.param), pool_size=1, max_overflow=1)
+def postgres_engine(request: Any, zoo_postgres: Any, watching: Any) -> Any:
+    return create_async_engine(zoo_postgres.url_for(request.param), pool_size=1, max_overflow=1)
 
 
 async def work(session: Any, gate: Any) -> None:
@@ -81,9 +71,9 @@ def test_task(is_right: bool, postgres_engine: Any, findings: Any) -> None:
     }.items() <= finding.facts.items()
 
 
-def test_thread(postgres: Any, findings: Any) -> None:
+def test_thread(zoo_postgres: Any, findings: Any) -> None:
     """The same in a thread, on psycopg."""
-    engine = create_engine(postgres.url_for("psycopg"))
+    engine = create_engine(zoo_postgres.url_for("psycopg"))
     gate = threading.Event()
 
     def work(session: Any) -> None:
@@ -143,9 +133,9 @@ def test_background_task(is_right: bool, postgres_engine: Any, findings: Any) ->
     assert all(line_of(finding).endswith("# handed") for finding in found)
 
 
-def test_many_at_once(postgres: Any, watching: Any, findings: Any) -> None:
+def test_many_at_once(zoo_postgres: Any, watching: Any, findings: Any) -> None:
     """Five hundred tasks with sessions of their own, and as many that share one, are none."""
-    engine = create_async_engine(postgres.url_for("asyncpg"), pool_size=5, max_overflow=0)
+    engine = create_async_engine(zoo_postgres.url_for("asyncpg"), pool_size=5, max_overflow=0)
 
     async def own(number: int) -> None:
         async with AsyncSession(engine) as session:

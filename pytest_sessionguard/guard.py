@@ -15,13 +15,14 @@ from pytest_sessionguard.accounts.threads import wait_for_threads
 from pytest_sessionguard.callsite import Trace, render
 from pytest_sessionguard.hints import explain_fault
 from pytest_sessionguard.ledger import Ledger
+from pytest_sessionguard.leftovers import Leftovers
 from pytest_sessionguard.model import CallSite, Finding, Owner, Severity
 from pytest_sessionguard.rules import RULES, Rule
 from pytest_sessionguard.shield import Shield, shielded
 from pytest_sessionguard.stocktaking import take_stock
 from pytest_sessionguard.survey import Survey
 from pytest_sessionguard.tally import Tally
-from pytest_sessionguard.verdicts import find_suspects, judge_account
+from pytest_sessionguard.verdicts import judge_account
 from pytest_sessionguard.watch import Watchers
 
 # What a failed test is told of: what it left open may be why; what it loaded is its own affair.
@@ -54,6 +55,7 @@ class Guard:
         self._watchers = Watchers(
             self.ledger, self.shield, self.describe, self.explain, expecting, root=root
         )
+        self._leftovers = Leftovers(self.ledger, self._watchers)
         self._test: Account | None = None
         self._fixtures: dict[Hashable, Account] = {}
         self._before: dict[Hashable, Account] = {}
@@ -115,6 +117,7 @@ class Guard:
         """
         self.look()
         self._test = self.ledger.begin(Account(owner, severities))
+        self._leftovers.begin(self._test)
 
     @shielded
     def start_fixture(
@@ -141,10 +144,13 @@ class Guard:
         """
         self.look()
         self.ledger.current = self._before.pop(key, self.ledger.elsewhere)
-        if not ready and key in self._fixtures:
-            account = self._fixtures.pop(key)
+        account = self._fixtures.get(key)
+        if account is not None and not ready:
+            del self._fixtures[key]
             account.failed = True
             self._finish_fixture(account)
+        elif account is not None and not account.goes_with_test:
+            self._leftovers.look([account])  # or a test would be blamed for what it leaves
 
     @shielded
     def tear_down_fixture(self, key: Hashable) -> None:
@@ -203,6 +209,7 @@ class Guard:
         if judged:
             self._judged += 1
             return self._judge_due([*own, *wider], nodeid), []
+        self.shield.run(partial(self._leftovers.leave, own))
         return self._judge_due(wider, nodeid), self._judge(own, nodeid, _LEFT_OPEN)
 
     def end_run(self) -> list[Finding]:
@@ -219,7 +226,7 @@ class Guard:
     def _judge_due(self, accounts: list[Account], nodeid: str) -> list[Finding]:
         """Judge accounts once what can still end by itself has ended."""
         self.settle(accounts)
-        self._watchers.ask_servers(partial(find_suspects, accounts))
+        self.shield.run(partial(self._leftovers.end, accounts))
         return self._judge(accounts, nodeid)
 
     def _judge(

@@ -23,6 +23,7 @@ from pytest_sessionguard.accounts import (
     PoolFacts,
     Results,
     Scope,
+    Seat,
     SessionRecord,
     Use,
 )
@@ -47,6 +48,7 @@ class Ledger:
         sessions: How many sessions were seen.
         uses: The peaks of pools, by their kinds and places.
         made: The engines that live.
+        unasked: Connections that somebody used about whom no server was asked.
     """
 
     def __init__(self) -> None:
@@ -66,6 +68,7 @@ class Ledger:
         self._dialects: weakref.WeakSet[Any] = weakref.WeakSet()
         self.uses: dict[Any, Use] = {}
         self.made: weakref.WeakSet[EngineRecord] = weakref.WeakSet()
+        self.unasked: weakref.WeakSet[Seat] = weakref.WeakSet()
 
     def begin(self, account: Account) -> Account:
         """Make the account of an owner whose time begins the one that new things go to."""

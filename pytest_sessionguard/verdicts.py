@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_sessionguard.accounts import Account, Suspect, Unmade
+from pytest_sessionguard.accounts import Account, Unmade
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import CallSite, Finding, Place, Severity
 from pytest_sessionguard.rules import (
     Render,
     Rule,
     lazy_load,
-    open_server_transaction,
     unclosed_session,
 )
 
@@ -62,29 +61,6 @@ def judge_account(
     return findings + [
         _tell_unmade(account, unmade, render, nodeid) for unmade in account.unmade.values()
     ]
-
-
-def find_suspects(accounts: Iterable[Account]) -> list[Suspect]:
-    """Find the connections about which a server is to be asked.
-
-    Where a setting has turned the rule off nobody asks; that it may be needed is entered.
-
-    Args:
-        accounts: Accounts that are about to be judged.
-
-    Returns:
-        Those of accounts in which the answer would be told.
-    """
-    rule = open_server_transaction.RULE
-    found = []
-    for account in accounts:
-        suspects = [s for s in account.suspects if not (s.told or s.lease.told)]
-        set_severity = account.severities.get(rule.code)
-        if (set_severity or rule.severity) is not Severity.OFF:
-            found += suspects
-        elif suspects and set_severity is Severity.OFF:
-            account.hushed.add(rule.code)
-    return found
 
 
 # Under whose name it is told that an assertion never took place.

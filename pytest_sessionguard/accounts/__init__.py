@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_sessionguard.accounts.account import Account, Unmade
-from pytest_sessionguard.accounts.backends import Address, Seat, Suspect
+from pytest_sessionguard.accounts.backends import Address, Burden, Seat, Suspect
 from pytest_sessionguard.accounts.caches import is_cached
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
 from pytest_sessionguard.accounts.dropped import Dropped
@@ -22,6 +22,7 @@ __all__ = [
     "Address",
     "Birth",
     "Breach",
+    "Burden",
     "Crossing",
     "Dropped",
     "EngineRecord",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pytest_sessionguard.accounts.backends import Suspect
+from pytest_sessionguard.accounts.backends import Seat, Suspect
 from pytest_sessionguard.accounts.connections import Crossing, Lease
 from pytest_sessionguard.accounts.dropped import Dropped
 from pytest_sessionguard.accounts.engines import EngineRecord
@@ -45,6 +45,7 @@ class Account:
         engines: The engines that it made.
         overlaps: Sessions that somebody entered while another one was inside.
         suspects: Connections whose server may not know that they ended.
+        seats: The server's processes behind connections that its leases were returned with.
         dropped: Sessions that were closed with changes never committed.
         hushed: The rules that are off here and would have told something.
         unmade: The assertions that were called, until they are entered or awaited.
@@ -69,6 +70,7 @@ class Account:
         "overlaps",
         "owner",
         "reopened",
+        "seats",
         "sessions",
         "severities",
         "suspects",
@@ -97,6 +99,7 @@ class Account:
         self.engines: list[EngineRecord] = []
         self.dropped: list[Dropped] = []
         self.suspects: list[Suspect] = []
+        self.seats: dict[Seat, None] = {}
         self.overlaps: list[Overlap] = []
 
     @property

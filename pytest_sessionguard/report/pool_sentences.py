@@ -24,9 +24,22 @@ def _lead_nested(finding: Finding) -> str:
     return f"{take}{for_long} for one more, in vain; N callers need a pool of {need}."
 
 
+def _title_server(finding: Finding) -> str:
+    owner = tell_owner(finding.owner)
+    if finding.facts["locks"] and finding.facts["state"] == "idle":
+        left = count_things(finding, "connection")
+        return f"{left} left with advisory locks on the server after {owner}"
+    return f"{count_things(finding, 'transaction')} left open on the server after {owner}"
+
+
 def _lead_server(finding: Finding) -> str:
     facts, locks = finding.facts, finding.facts["locks"]
     held = "" if not locks else f" with {locks} advisory {'lock' if locks == 1 else 'locks'}"
+    if facts["how"] == "returned":
+        return (
+            f"It went back to its pool so: its backend is {facts['state']}{held}, "
+            "which the next user gets."
+        )
     fate = {
         "cancelled": "Its query was cancelled and its pool gave it up",
         "invalidated": "Its pool gave it up",
@@ -38,6 +51,10 @@ def _lead_server(finding: Finding) -> str:
 def _mend_server(finding: Finding) -> str:
     if finding.facts["how"] == "detached":
         return "close a detached connection in `finally`."
+    if finding.facts["how"] == "returned":
+        if finding.facts["state"] == "idle":
+            return "`pg_advisory_xact_lock`, or unlock before the connection is returned."
+        return "end on a connection what was begun on it, before it is returned."
     return "await a cancelled task, and do not cancel it again while it closes its connection."
 
 
@@ -72,9 +89,7 @@ POOL_WORDINGS: dict[str, Wording] = {
         ),
     ),
     "SG105": Wording(
-        title=lambda f: (
-            f"{count_things(f, 'transaction')} left open on the server after {tell_owner(f.owner)}"
-        ),
+        title=_title_server,
         consequence=_lead_server,
         fix=_mend_server,
     ),

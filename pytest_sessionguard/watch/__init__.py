@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from pytest_sessionguard.accounts import Fault, Lease, Suspect
+from pytest_sessionguard.accounts import Burden, Fault, Lease, Seat, Suspect
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.timeline import RecordingLedger
@@ -103,6 +103,20 @@ class Watchers:
         """
         if self._installed:
             self._shield.run(lambda: self._servers.ask(find()))
+
+    def look_at_seats(self, find: Callable[[], Iterable[Seat]]) -> dict[Seat, Burden | None]:
+        """Ask servers what was left on connections that are back in their pools.
+
+        Args:
+            find: Finds the connections.
+
+        Returns:
+            What each has left, or None where it is nothing; see `ServerWatch.look_at`.
+        """
+        answers: dict[Seat, Burden | None] = {}
+        if self._installed:
+            self._shield.run(lambda: answers.update(self._servers.look_at(find())))
+        return answers
 
     @property
     def trouble(self) -> str:

@@ -1,16 +1,21 @@
-"""The guard's own connection to a Postgres server, kept for the run, with the driver that is there.
+"""The guard's own connection to a Postgres server, with the driver that is there.
 
-It never waits long: connecting and asking have a limit, and the first failure ends all asking.
+It is one to the database that every server has and no suite drops, and is kept for the run. Where
+that is closed to us, it is one to the suite's own database, which could not be dropped while it is
+open, so it is closed after each answer. It never waits long: connecting and asking have a limit,
+and the first failure ends all asking.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_sessionguard.accounts import Address
 
@@ -18,13 +23,29 @@ _NAME = "pytest-sessionguard"
 _CONNECT = 2
 _STATEMENT = "-c statement_timeout=1000"
 _PATIENCE = 4.0
+# A server is near if one of its first answers came within this time, in seconds.
+_NEAR = 0.005
+_TRIES = 5
 
-# The state of a backend that is in a transaction, and the advisory locks that it holds.
+# The state of a backend, and the advisory locks that it holds. What stands behind pg_stat_activity
+# and pg_locks is asked for half their price: those views look up the names of roles and databases.
 _QUERY = """
-SELECT a.pid, coalesce(a.state, ''), a.xact_start IS NOT NULL, (
-    SELECT count(*) FROM pg_locks AS l WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted
-) FROM pg_stat_activity AS a WHERE a.pid = ANY({})
+SELECT a.pid, coalesce(a.state, ''), a.xact_start IS NOT NULL, coalesce(l.number, 0)
+FROM unnest({}::int[]) AS p CROSS JOIN LATERAL pg_stat_get_activity(p) AS a LEFT JOIN (
+    SELECT pid, count(*) AS number FROM pg_lock_status()
+    WHERE locktype = 'advisory' AND granted GROUP BY pid
+) AS l ON l.pid = a.pid
 """
+
+
+class Asker(Protocol):
+    """A connection to a server."""
+
+    def ask(self, pids: list[int]) -> list[Any]:
+        """Run the query."""
+
+    def close(self) -> None:
+        """Close the connection."""
 
 
 class Monitor:
@@ -36,7 +57,25 @@ class Monitor:
 
     def __init__(self) -> None:
         self.trouble = ""
-        self._askers: dict[Address, Any] = {}
+        # By the home of their address: one connection serves all databases of a server.
+        self._askers: dict[Address, Asker] = {}
+        self._times: dict[Address, list[float]] = {}
+        self._homeless: set[Address] = set()
+        self._gone: set[Address] = set()
+
+    def is_near(self, address: Address) -> bool:
+        """Tell whether to ask a server costs next to nothing, as far as is known.
+
+        Args:
+            address: The server.
+
+        Returns:
+            Whether a connection to it is kept, and it answers fast.
+        """
+        home = address.home
+        times = self._times.get(home, ())
+        is_fast = len(times) < _TRIES or min(times) < _NEAR
+        return is_fast and not self.trouble and home not in self._homeless | self._gone
 
     def ask(self, address: Address, pids: list[int]) -> dict[int, tuple[str, int]]:
         """Ask which of some backends are in a transaction or hold an advisory lock.
@@ -48,11 +87,14 @@ class Monitor:
         Returns:
             For each that does its state and the number of its locks; nothing after a failure.
         """
-        if self.trouble:
+        if self.trouble or address.home in self._gone:
             return {}
         try:
             rows = self._ask(address, pids)
         except Exception as error:
+            if address.home in self._times:
+                self._gone.add(address.home)  # as a server does that a fixture has started
+                return {}
             # By its name only: a driver's text may hold what is nobody's business.
             self.trouble = type(error).__name__
             self.close()
@@ -60,17 +102,33 @@ class Monitor:
         return {pid: (state, locks) for pid, state, is_in, locks in rows if is_in or locks}
 
     def _ask(self, address: Address, pids: list[int]) -> list[Any]:
-        asker = self._askers.get(address)
+        home = address.home
+        asker = self._askers.get(home)
         if asker is not None:
             try:
-                kept: list[Any] = asker.ask(pids)
-                return kept
+                return self._time(home, asker, pids)
             except Exception:
-                # Somebody may have cut it: a fixture that made its database anew.
-                del self._askers[address]
+                # Somebody may have cut it: a fixture that started its server anew.
+                del self._askers[home]
                 self._end(asker)
-        asker = self._askers[address] = _find_asker()(address)
-        rows: list[Any] = asker.ask(pids)
+        if home not in self._homeless:
+            try:
+                asker = self._askers[home] = _find_asker()(home)
+                return self._time(home, asker, pids)
+            except Exception:
+                self._homeless.add(home)
+        asker = _find_asker()(address)
+        try:
+            return asker.ask(pids)
+        finally:
+            self._end(asker)
+
+    def _time(self, home: Address, asker: Asker, pids: list[int]) -> list[Any]:
+        begin = time.perf_counter()
+        rows = asker.ask(pids)
+        times = self._times.setdefault(home, [])
+        if len(times) < _TRIES:
+            times.append(time.perf_counter() - begin)
         return rows
 
     def close(self) -> None:
@@ -80,7 +138,7 @@ class Monitor:
             self._end(asker)
 
     @staticmethod
-    def _end(asker: Any) -> None:
+    def _end(asker: Asker) -> None:
         # What was cut already need not be closed.
         with suppress(Exception):
             asker.close()
@@ -106,13 +164,13 @@ class SyncAsker:
             options=_STATEMENT,
         )
         self._connection.autocommit = True
+        self._cursor = self._connection.cursor()
+        self._query = _QUERY.format("%s")
 
     def ask(self, pids: list[int]) -> list[Any]:
         """Run the query."""
-        cursor = self._connection.cursor()
-        cursor.execute(_QUERY.format("%s"), (pids,))
-        rows: list[Any] = cursor.fetchall()
-        cursor.close()
+        self._cursor.execute(self._query, (pids,))
+        rows: list[Any] = self._cursor.fetchall()
         return rows
 
     def close(self) -> None:
@@ -121,7 +179,7 @@ class SyncAsker:
 
 
 class AsyncpgAsker:
-    """A connection of asyncpg, in a thread with a loop of its own.
+    """A connection of asyncpg, on a loop of its own, which runs in a thread while it is asked.
 
     Args:
         address: The server.
@@ -131,10 +189,6 @@ class AsyncpgAsker:
         import asyncpg
 
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="sessionguard-monitor", daemon=True
-        )
-        self._thread.start()
         connect = asyncpg.connect(
             host=address.host,
             port=address.port,
@@ -148,37 +202,43 @@ class AsyncpgAsker:
         try:
             self._connection = self._run(connect)
         except BaseException:
-            self._end()
+            self._loop.close()
             raise
 
     def ask(self, pids: list[int]) -> list[Any]:
         """Run the query."""
-        rows = self._run(self._connection.fetch(_QUERY.format("$1::int[]"), pids))
+        rows = self._run(self._connection.fetch(_QUERY.format("$1"), pids))
         return [tuple(row) for row in rows]
 
     def close(self) -> None:
-        """Close the connection, and end the thread."""
+        """Close the connection and its loop."""
         try:
             self._run(self._connection.close(timeout=1))
         finally:
-            self._end()
+            if not self._loop.is_running():
+                self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do a piece of work; in a thread, since a loop may be running in this one."""
+        outcome: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                outcome.set_result(self._loop.run_until_complete(work))
+            except BaseException as error:
+                outcome.set_exception(error)
+
         if self._loop.is_closed():
             work.close()
             raise ConnectionError("the loop of the monitor is closed")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
-
-    def _end(self) -> None:
-        if self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_PATIENCE)
-        if not self._thread.is_alive():
-            self._loop.close()
+        thread = threading.Thread(target=run, name="sessionguard-monitor", daemon=True)
+        thread.start()
+        result = outcome.result(_PATIENCE)
+        thread.join()
+        return result
 
 
-def _find_asker() -> Callable[[Address], Any]:
+def _find_asker() -> Callable[[Address], Asker]:
     """Find what can ask; a sync driver before an async one."""
     for name in ("psycopg", "psycopg2"):
         if find_spec(name) is not None:

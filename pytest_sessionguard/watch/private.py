@@ -228,6 +228,9 @@ def find_seat(driver: Any) -> Seat | None:
     module = type(driver).__module__.partition(".")[0]
     if module == "asyncpg":
         address, known = getattr(driver, "_addr", None), getattr(driver, "_params", None)
+        if isinstance(address, str):  # the path of a socket
+            folder, _, port = address.rpartition("/.s.PGSQL.")
+            address = (folder, int(port)) if port.isdecimal() else None
         if not isinstance(address, tuple) or known is None:
             return None
         host, port = address[:2]

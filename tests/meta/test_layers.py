@@ -22,7 +22,7 @@ FLOORS: list[set[str]] = [
     {"ledger"},
     {"timeline"},
     {"watch", "rules", "instances"},
-    {"verdicts", "suppressions", "stocktaking", "hints"},
+    {"verdicts", "leftovers", "suppressions", "stocktaking", "hints"},
     {"guard"},
     {"boundary", "dependencies"},
     {"report", "postgres"},

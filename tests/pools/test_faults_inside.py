@@ -76,8 +76,9 @@ SUITE = {
 PLACES = (
     "accounts.Use.count",
     "accounts.Use.count_task",
-    "guard.find_suspects",
+    "guard.Leftovers.end",
     "guard.take_stock",
+    "leftovers.find_suspects",
     "ledger.Ledger.find_use",
     "stocktaking._tell_use",
     "watch.changes.ChangeWatch.install",

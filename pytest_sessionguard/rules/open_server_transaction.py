@@ -25,14 +25,15 @@ def lock_users(engine):
 
 ## How it is seen
 The pid of each backend is read when its connection is opened (asyncpg, psycopg, psycopg2), and
-what `pg_stat_activity` and `pg_locks` show is asked for on a connection of the guard's own, to the
-database `postgres`. Where a connection was invalidated, which is what SQLAlchemy does where a query is
-cancelled, or detached (`PoolEvents.invalidate`, `detach`), they are asked at the end of the test,
-for half a second at most. About those that went back to their pools and are open there they are
-asked in one query at the end of each test that used some, and at the end of a wide fixture's setup,
-but only where the server answers within 5 ms. A lock or transaction is told where it was there at
-each of four looks; where two owners had the connection since it was last seen free, nobody is
-blamed. A connection opened past SQLAlchemy is not seen. The first failure to ask ends all asking.
+what `pg_stat_activity` and `pg_locks` show is asked for on a connection of the guard's own, to
+the database `postgres`. Where a connection was invalidated, which is what SQLAlchemy does where a
+query is cancelled, or detached (`PoolEvents.invalidate`, `detach`), they are asked at the end of
+the test, for half a second at most. About those that went back to their pools and are open there
+they are asked in one query at the end of each test that used some, and at the end of a wide
+fixture's setup, but only where the server answers within 5 ms. A lock or transaction is told
+where it was there at each of four looks; where two owners had the connection since it was last
+seen free, nobody is blamed. A connection opened past SQLAlchemy is not seen. The first failure to
+ask ends all asking.
 
 ## When to ignore it
 Where a pool that holds one connection keeps a lock on purpose, or a connection was detached to keep

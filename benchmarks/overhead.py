@@ -2,11 +2,13 @@
 
     python benchmarks/overhead.py                   # SQLite and an embedded Postgres
     python benchmarks/overhead.py --instructions    # counted by valgrind's cachegrind, if there
+    python benchmarks/overhead.py --watch connections    # of connections and sessions alone
 
 A ratio of 1.03 means that the work takes 3 % longer under the guard. Wall and CPU ratios are the
 median over the pairs, with the quartiles; each figure compares rounds that ran one after the other,
 so a machine whose speed drifts does not spoil them. Instructions are those of this process alone
-(none of the server's, none of the kernel's), which makes them repeatable, and pessimistic.
+(none of the server's, none of the kernel's), which makes them repeatable, and pessimistic; they are
+the mean over a few layouts of memory, with the lowest and the highest.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from pytest_sessionguard.model import Owner
 from pytest_sessionguard.postgres import PostgresSettings, attach, url_for
 
 _LAYOUTS = 4
+# What SG101, SG102, SG103, SG201 and SG202 are judged by.
+_CONNECTIONS = ("EngineWatch", "PoolWatch", "SessionWatch")
 
 
 def main() -> None:
@@ -47,10 +51,10 @@ def main() -> None:
             for workload in workloads:
                 if options.match not in f"{name} {workload.name}":
                     continue
-                cpu, wall = _compare(workload, options.rounds)
+                cpu, wall = _compare(workload, options)
                 line = f"{name:<10}{workload.name:<26}{_show(cpu):>24}{_show(wall):>24}"
                 if options.instructions:
-                    line += f"{_count(workload, name):>14}"
+                    line += f"{_count(workload, name, options):>24}"
                 print(line, flush=True)
             close()
 
@@ -60,6 +64,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=30, help="pairs of rounds (30)")
     parser.add_argument(
         "--match", default="", help="only rows with this text, as in 'postgres sync'"
+    )
+    parser.add_argument(
+        "--watch",
+        choices=("everything", "connections"),
+        default="everything",
+        help="what the guard watches: everything, or connections and sessions alone",
     )
     parser.add_argument("--postgres", default="embedded", help="a door or a URL, or none")
     parser.add_argument("--instructions", action="store_true", help="count instructions too")
@@ -74,7 +84,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _title(options: argparse.Namespace) -> str:
-    return f"{'instructions':>14}" if options.instructions else ""
+    return f"{'instructions':>24}" if options.instructions else ""
 
 
 @contextmanager
@@ -107,9 +117,14 @@ def _databases(options: argparse.Namespace) -> Iterator[dict[str, tuple[object, 
 
 
 @contextmanager
-def _guarded() -> Iterator[None]:
+def _guarded(watch: str) -> Iterator[None]:
     guard = Guard(str(Path.cwd()))
     guard.start()
+    if watch == "connections":
+        for watcher in guard._watchers._installed[:]:
+            if type(watcher).__name__ not in _CONNECTIONS:
+                guard._watchers._installed.remove(watcher)
+                watcher.remove()
     guard.start_test(Owner("test", "benchmark"), {})
     try:
         yield
@@ -120,21 +135,21 @@ def _guarded() -> Iterator[None]:
             raise SystemExit(f"the benchmark itself is at fault: {findings or guard.shield.fault}")
 
 
-def _compare(workload: Workload, rounds: int) -> tuple[list[float], list[float]]:
+def _compare(workload: Workload, options: argparse.Namespace) -> tuple[list[float], list[float]]:
     """Return the ratios of CPU and of wall time, pair by pair."""
     cpu_ratios, wall_ratios = [], []
     workload.run(workload.cycles)
-    with _guarded():
+    with _guarded(options.watch):
         workload.run(workload.cycles)
-    for number in range(rounds):
+    for number in range(options.rounds):
         gc.collect()
         if number % 2:
-            with _guarded():
+            with _guarded(options.watch):
                 cpu_with, wall_with = _measure(workload)
             cpu, wall = _measure(workload)
         else:
             cpu, wall = _measure(workload)
-            with _guarded():
+            with _guarded(options.watch):
                 cpu_with, wall_with = _measure(workload)
         cpu_ratios.append(cpu_with / cpu)
         wall_ratios.append(wall_with / wall)
@@ -152,29 +167,32 @@ def _show(ratios: list[float]) -> str:
     return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _count(workload: Workload, name: str) -> str:
+def _count(workload: Workload, name: str, options: argparse.Namespace) -> str:
     """Return the ratio of instructions, over a few memory layouts."""
     ratios = []
     for layout in range(_LAYOUTS):
         without, with_ = (
-            _count_cycles(workload, name, layout, guarded=guarded) for guarded in (False, True)
+            _count_cycles(workload, name, layout, guard)
+            for guard in ((), ("--guarded", "--watch", options.watch))
         )
         ratios.append(with_ / without)
-    return f"{statistics.mean(ratios):.3f}"
+    return f"{statistics.mean(ratios):.3f} [{min(ratios):.3f}, {max(ratios):.3f}]"
 
 
-def _count_cycles(workload: Workload, name: str, layout: int, *, guarded: bool) -> float:
+def _count_cycles(workload: Workload, name: str, layout: int, guard: tuple[str, ...]) -> float:
     """Return the instructions of the work alone: of many cycles less those of few."""
     few, many = workload.cycles, workload.cycles * 4
-    counts = [_run_cachegrind(workload, name, layout, cycles, guarded) for cycles in (few, many)]
+    counts = [_run_cachegrind(workload, name, layout, cycles, guard) for cycles in (few, many)]
     return (counts[1] - counts[0]) / (many - few)
 
 
-def _run_cachegrind(workload: Workload, name: str, layout: int, cycles: int, guarded: bool) -> int:
+def _run_cachegrind(
+    workload: Workload, name: str, layout: int, cycles: int, guard: tuple[str, ...]
+) -> int:
     command = [
         *("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"),
         *(sys.executable, __file__, "--only", f"{name}/{workload.name}", "--cycles", str(cycles)),
-        *(("--guarded",) if guarded else ()),
+        *guard,
     ]
     # Padding in the environment moves the stack, and with it what hashes and caches collide.
     environment = {**os.environ, "PYTHONHASHSEED": str(layout), "PADDING": "x" * 97 * layout}
@@ -192,7 +210,7 @@ def _run_only(options: argparse.Namespace, databases: dict[str, tuple[object, ob
     gc.freeze()
     gc.disable()  # when it runs depends on what came before, and is none of the work's
     if options.guarded:
-        with _guarded():
+        with _guarded(options.watch):
             workload.run(options.cycles)
     else:
         workload.run(options.cycles)

@@ -102,13 +102,13 @@ class Tracer:
     def __init__(self, limit: int = FRAMES, ways: int = 4) -> None:
         self._limit = limit
         self._kept = ways
-        # Of each way its depth, the last of the library's code on it, the doors, and the place that
-        # it was taken to last, with its trace. Changed in place: `capture` has it in its closure.
-        self._ways: list[tuple[int, CodeType, int, Any, Any]] = []
+        # Of each way its depth, the last of the library's code on it, the doors, the marks of the
+        # place that it led to last, and its trace. Changed in place: `capture` has it.
+        self._ways: list[tuple[Any, ...]] = []
         self.capture = self._make_capture() if limit == FRAMES else self._make_short_capture()
 
     # An attribute of a frame costs more than a dozen steps of the interpreter: each is read once,
-    # and of the place that was met last no file is looked at.
+    # and of the place that was met last no file is looked at. Equal code may be another file's.
     def _make_capture(self) -> Callable[[], Trace]:
         """Make the function that collects two frames."""
         ways, get_frame = self._ways, _get_frame
@@ -116,7 +116,7 @@ class Tracer:
         cross = _make_crossing()
 
         def capture() -> Trace:
-            for depth, entry, doors, place, trace in ways:
+            for depth, entry, doors, code, lasti, behind, at, trace in ways:
                 try:
                     frame = get_frame(depth)
                 except ValueError:
@@ -128,12 +128,10 @@ class Tracer:
                     outer = inner.f_back
                     if outer is None:
                         return _walk(inner, FRAMES, doors)
-                    code, behind = inner.f_code, outer.f_code
-                    marks = (code, inner.f_lasti, behind, outer.f_lasti)
-                    # Equal code may be another file's.
-                    if marks == place and code is place[0] and behind is place[2]:
+                    is_same = inner.f_lasti == lasti and outer.f_lasti == at
+                    if is_same and inner.f_code is code and outer.f_code is behind:
                         return trace  # type: ignore[no-any-return]
-                    return learn_place(entry, inner, marks, doors)
+                    return learn_place(entry, inner, doors)
             return learn_way(get_frame(1))
 
         return capture
@@ -144,7 +142,7 @@ class Tracer:
         learn_way, learn_place = self._learn_way, self._learn_place
 
         def capture() -> Trace:
-            for depth, entry, doors, place, trace in ways:
+            for depth, entry, doors, code, lasti, trace in ways:
                 try:
                     frame = get_frame(depth)
                 except ValueError:
@@ -153,23 +151,23 @@ class Tracer:
                     inner: Any = frame.f_back
                     if inner is None:
                         return _walk(None, 1, doors)
-                    code = inner.f_code
-                    marks = (code, inner.f_lasti)
-                    if marks == place and code is place[0]:
+                    if inner.f_lasti == lasti and inner.f_code is code:
                         return trace  # type: ignore[no-any-return]
-                    return learn_place(entry, inner, marks, doors)
+                    return learn_place(entry, inner, doors)
             return learn_way(get_frame(1))
 
         return capture
 
-    def _learn_place(self, entry: CodeType, frame: FrameType, marks: Any, doors: int) -> Trace:
+    def _learn_place(self, entry: CodeType, frame: FrameType, doors: int) -> Trace:
         """Make the trace of a place behind a known way, and keep it if all of it is the user's."""
+        frames: Any = (frame, frame.f_back)[: self._limit]
+        marks = tuple(mark for step in frames for mark in (step.f_code, step.f_lasti))
         if any(kinds.get(code.co_filename) != USER for code in marks[::2]):
             return _walk(frame, self._limit, doors)
         trace = _make_trace((marks, doors))
-        for number, (depth, code, known, _, _) in enumerate(self._ways):
+        for number, (depth, code, known, *_) in enumerate(self._ways):
             if code is entry and known == doors:
-                self._ways[number] = (depth, code, doors, marks, trace)
+                self._ways[number] = (depth, code, doors, *marks, trace)
         return trace
 
     def _learn_way(self, frame: FrameType) -> Trace:
@@ -182,7 +180,9 @@ class Tracer:
                 break
             step, depth, doors = behind, depth + 1, doors | kind
         if kind == USER:
-            self._ways[:] = [(depth, step.f_code, doors, None, None), *self._ways][: self._kept]
+            nowhere = (None, -2) * self._limit  # no frame has such marks
+            way = (depth, step.f_code, doors, *nowhere, None)
+            self._ways[:] = [way, *self._ways][: self._kept]
         return _walk(frame, self._limit)
 
 

@@ -110,8 +110,8 @@ class Ledger:
             record: The pool's record, the one thing that names the connection to its end.
             lease: The new lease; its account gets it.
         """
-        if record in self.out:
-            before = self.out[record]
+        before = self.out.get(record)
+        if before is not None:
             if before.proxy() is lease.proxy():
                 # Entered already, by the `super().connect()` of a pool that has its own. Or a
                 # SingletonThreadPool hands the same one out again, and counts: which of those who

@@ -41,6 +41,10 @@ class SessionRecord:
 
     # No slots: what is the same for nearly all, and is seldom read, costs nothing to set as a class
     # attribute. What every cycle reads is set on the instance, where it is found at once.
+    access: Access | None = None
+    key: object = None
+    written: Any = None
+    is_looked_at: bool = False
     overlaps: int = 0
     is_escaped: bool = False
     told: bool = False
@@ -54,10 +58,6 @@ class SessionRecord:
         self.in_block = False
         self.detached: tuple[Trace | None, bool] | None = None
         self.reopened: Trace | None = None
-        self.written: Any = None
-        self.is_looked_at = False
-        self.key: object = None
-        self.access: Access | None = None
         self.handovers: Handovers | None = None
         self.inside: Any = None
         self.scope: Scope | None = None

@@ -6,6 +6,7 @@ same task or thread took it, and whether a function that is still running did, a
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
 from collections.abc import Callable
@@ -13,7 +14,6 @@ from contextvars import ContextVar
 from typing import Any
 
 from pytest_sessionguard.accounts import Lease, Nesting, PoolFacts
-from pytest_sessionguard.accounts.scopes import find_runner
 from pytest_sessionguard.callsite import Trace, Tracer, _line_of
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
@@ -42,14 +42,19 @@ def find_taker() -> Any:
         What runs, and of a thread that is not the main one the token of its work as well. Equal
         for the same taker.
     """
-    runner = find_runner()
-    if runner == _main or isinstance(runner, weakref.ref):
-        return runner
+    # As `find_runner` does, without another call: it runs at every checkout.
+    if asyncio._get_running_loop() is not None:
+        task = asyncio.current_task()
+        if task is not None:
+            return weakref.ref(task)
+    thread = threading.get_ident()
+    if thread == _main:
+        return thread
     token = _work.get(None)
     if token is None:
         token = Token()
         _work.set(token)
-    return token, runner
+    return token, thread
 
 
 def make_meeting(ledger: Ledger, shield: Shield, root: str) -> Callable[[PoolFacts], None]:

@@ -39,19 +39,8 @@ def know_session(ledger: Ledger, session: Any) -> SessionRecord:
     return record
 
 
-def mark_all(session: Any, record: SessionRecord) -> None:
-    """Write on each instance of a session which session it is about to leave.
-
-    Args:
-        session: A sync session that is being closed.
-        record: Its record.
-    """
-    for state in session.identity_map.all_states():
-        state._sessionguard = record
-
-
 def mark_one(session: Any, instance: Any, record: SessionRecord) -> None:
-    """Write the same on an instance that is being expunged, and on those that go with it.
+    """Write on an instance that is being expunged, and on those that go with it, whose they were.
 
     Args:
         session: A sync session.

@@ -19,7 +19,7 @@ from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.changes import ChangeWatch
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import KEY, refer
-from pytest_sessionguard.watch.provenance import know_session, mark_all, mark_one
+from pytest_sessionguard.watch.provenance import know_session, mark_one
 
 
 class SessionWatch:
@@ -84,12 +84,9 @@ class SessionWatch:
         open_session, failed = self._ledger.open_session, self._shield.report
         capture = Tracer().capture
 
-        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        def __init__(self: Any, bind: Any = None, **kwargs: Any) -> None:
             __tracebackhide__ = True
-            if args:
-                original(self, *args, **kwargs)
-            else:
-                original(self, **kwargs)  # as a factory calls it, and cheaper
+            original(self, bind, **kwargs)
             try:
                 self._sessionguard = record = open_session(refer(self), capture())
                 record.key = self.hash_key
@@ -125,6 +122,7 @@ class SessionWatch:
 
     def _make_begin(self) -> Any:
         ledger, failed = self._ledger, self._shield.report
+        use_session = ledger.use_session
 
         def on_begin(session: Any, transaction: Any, connection: Any) -> None:
             try:
@@ -132,8 +130,13 @@ class SessionWatch:
                 if lease is None or lease.proxy() is not proxy:
                     lease = ledger.find_lease(proxy)
                 # A session bound to a connection (a savepoint harness) took nothing itself.
-                if lease is not None and lease.session is None and lease.trace.by_session:
-                    ledger.use_session(know_session(ledger, session), lease)
+                if lease is None or lease.session is not None or not lease.trace.by_session:
+                    return
+                try:
+                    record = session._sessionguard
+                except AttributeError:  # it is older than the watching
+                    record = know_session(ledger, session)
+                use_session(record, lease)
             except Exception as error:
                 failed(error)
 
@@ -203,11 +206,14 @@ class SessionWatch:
         return expunge
 
     def _make_expunge_all(self, original: Any) -> Any:
-        # Every way to close a session leads here (``Session._close_impl``).
+        # Every way to close a session leads here (``Session._close_impl``), and on each instance it
+        # is written which session it leaves.
         def expunge_all(self: Any) -> None:
             __tracebackhide__ = True
             try:
-                mark_all(self, self._sessionguard)
+                record = self._sessionguard
+                for state in self.identity_map.all_states():
+                    state._sessionguard = record
             except Exception as error:
                 if hasattr(self, KEY):
                     failed(error)

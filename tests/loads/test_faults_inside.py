@@ -127,7 +127,6 @@ PLACES = (
     "watch.expectations.ExpectationWatch.install",
     "watch.expectations._expect",
     "watch.expectations._members_of",
-    "watch.sessions.mark_all",
     "watch.sessions.mark_one",
 )
 

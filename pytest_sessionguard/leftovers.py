@@ -8,6 +8,7 @@ has not come, had the connection as well since it was last seen free.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 
 from pytest_sessionguard.accounts import Account, Burden, Seat, Suspect
 from pytest_sessionguard.ledger import Ledger
@@ -36,11 +37,17 @@ class Leftovers:
         Args:
             account: The test's.
         """
-        unasked = self._ledger.unasked
-        if unasked and is_asked(account):
-            seats = [seat for seat in unasked if not seat.is_closed]
-            unasked.clear()
+        if self._ledger.unasked and is_asked(account):
+            seats = self._take_unasked()
             settle(self._watchers.look_at_seats(lambda: seats))
+
+    def _take_unasked(self) -> list[Seat]:
+        """Take out the connections about which nobody has asked, and which are open."""
+        seats: list[Seat] = []
+        with suppress(KeyError):
+            while True:  # one by one: a thread may put one in meanwhile
+                seats.append(self._ledger.unasked.pop())
+        return [seat for seat in seats if not seat.is_closed]
 
     def look(self, accounts: list[Account]) -> Mapping[Seat, Burden | None]:
         """Learn what was left on the connections that accounts have given back.
@@ -115,7 +122,7 @@ def find_seats(accounts: Iterable[Account]) -> list[Seat]:
     """
     found: dict[Seat, None] = {}
     for account in accounts:
-        seats = [seat for seat in account.seats if not seat.is_closed]
+        seats = [seat for seat in list(account.seats) if not seat.is_closed]
         if is_asked(account):
             found.update(dict.fromkeys(seats))
         elif seats:
@@ -135,10 +142,11 @@ def blame(answers: Mapping[Seat, Burden | None], accounts: list[Account]) -> Non
             seat.leave(None)
         elif not seat.is_worse(burden):
             seat.leave(seat.left_by, seat.burden and burden, seat.evidence)
-        elif others := [account for account in seat.visitors if account not in accounts]:
+        elif others := [each for each in list(seat.visitors) if each not in accounts]:
             seat.leave(others[0], burden)
         elif seat.visits:
-            seat.leave(seat.visits[-1].account, burden, tuple(reversed(seat.visits)))
+            evidence = tuple(seat.visits)[::-1]
+            seat.leave(evidence[0].account, burden, evidence)
 
 
 def accuse(answers: Mapping[Seat, Burden | None], accounts: list[Account]) -> None:
@@ -170,7 +178,7 @@ def leave_open(accounts: Iterable[Account], answered: Container[Seat] = ()) -> l
     Returns:
         The others, about which somebody is to ask before the next test begins.
     """
-    seats = {seat: account for account in accounts for seat in account.seats}
+    seats = {seat: account for account in accounts for seat in list(account.seats)}
     others = [seat for seat in seats if seat not in answered and not seat.is_closed]
     for seat in others:
         seat.leave(seat.left_by or seats[seat], None, seat.evidence)
@@ -184,5 +192,5 @@ def settle(answers: Mapping[Seat, Burden | None]) -> None:
         answers: What the server does for each connection.
     """
     for seat, burden in answers.items():
-        account = seat.left_by or next(iter(seat.visitors), None)
+        account = seat.left_by or next(iter(list(seat.visitors)), None)
         seat.leave(account if burden else None, burden, seat.evidence if burden else ())

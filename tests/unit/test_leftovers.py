@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from pytest_sessionguard.accounts import Account, Address, Seat
-from pytest_sessionguard.leftovers import accuse, blame, find_seats, is_asked, leave_open, settle
+from pytest_sessionguard.leftovers import (
+    Leftovers,
+    accuse,
+    blame,
+    find_seats,
+    is_asked,
+    leave_open,
+    settle,
+)
 from pytest_sessionguard.model import Owner, Severity
 
 LOCK = ("idle", 1)
@@ -157,6 +165,28 @@ def test_import(books: Any, seat: Seat, use: Any) -> None:
     test = own("a")
     use(test)
     assert [] == end(test, seat, LOCK)
+
+
+def test_before_a_test(books: Any, seat: Seat, use: Any) -> None:
+    """Before a test it is asked about each connection once, and not about one that is closed."""
+    asked: list[list[Seat]] = []
+
+    class Watchers:
+        def look_at_seats(self, find: Any) -> dict[Seat, Any]:
+            asked.append(find())
+            return dict.fromkeys(asked[-1], LOCK)
+
+    leftovers = Leftovers(books.ledger, Watchers())  # type: ignore[arg-type]
+    closed = Seat(seat.address, 2)
+    closed.is_closed = True
+    use(books.ledger.elsewhere)
+    books.ledger.unasked.add(closed)
+    leftovers.begin(own("off", Severity.OFF))
+    assert [] == asked
+    for _ in range(2):
+        leftovers.begin(own("a"))
+    assert [[seat]] == asked
+    assert (books.ledger.elsewhere, LOCK) == (seat.left_by, seat.burden)
 
 
 def test_closed(seat: Seat, use: Any) -> None:

@@ -41,7 +41,7 @@ def _lead_server(finding: Finding) -> str:
             "which the next user gets."
         )
     fate = {
-        "cancelled": "Its query was cancelled and its pool gave it up",
+        "cancelled": "Its query was cancelled and SQLAlchemy gave the connection up, unclosed",
         "invalidated": "Its pool gave it up",
         "detached": "It was detached from its pool",
     }[str(facts["how"])]

@@ -131,7 +131,7 @@ def test_async(project, driver):
           session       AsyncSession opened at app.py:12 in sleep
           closed        the block of app.py:12 in sleep, which ends at line 13
 
-          Its query was cancelled and its pool gave it up; its backend is active, and nobody ends it.
+          Its query was cancelled and SQLAlchemy gave the connection up, unclosed; its backend is active, and nobody ends it.
           Fix: await a cancelled task, and do not cancel it again while it closes its connection.
           Accept: @pytest.mark.sessionguard(ignore="open-server-transaction", reason="...") or the baseline.
         """

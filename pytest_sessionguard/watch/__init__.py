@@ -146,7 +146,7 @@ class Watchers:
         faults = FaultWatch(self._ledger, self._shield, self._explain)
         self._loads = LoadWatch(self._ledger, self._shield, faults, changes.note_statement)
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
-        self._handovers = HandoverWatch(self._ledger, self._shield)
+        self._handovers = HandoverWatch(self._ledger, self._shield, self._sessions)
         engines = EngineWatch(self._ledger, self._shield)
         self._servers = ServerWatch(self._ledger, self._shield)
         watchers = (

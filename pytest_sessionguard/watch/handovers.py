@@ -33,6 +33,7 @@ from pytest_sessionguard.watch.arguments import (
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import KEY, drop_own_frame
 from pytest_sessionguard.watch.provenance import know_session
+from pytest_sessionguard.watch.sessions import SessionWatch
 from pytest_sessionguard.watch.works import AbandonedWork, CallWork, TaskWork, ThreadWork
 
 # Modules by whose functions the user's code hands work over.
@@ -58,11 +59,13 @@ class HandoverWatch:
     Args:
         ledger: What it writes.
         shield: What takes its own faults.
+        sessions: The watcher that sees them closed.
     """
 
-    def __init__(self, ledger: Ledger, shield: Shield) -> None:
+    def __init__(self, ledger: Ledger, shield: Shield, sessions: SessionWatch) -> None:
         self._ledger = ledger
         self._shield = shield
+        self._sessions = sessions
         self._patches = Patches()
         self._tracer = Tracer()
         self._known: set[str] = set()
@@ -97,14 +100,14 @@ class HandoverWatch:
     # Each wrapper hides its frame from pytest's tracebacks, which are to stay as they were.
 
     def _make_create_task(self, original: Any) -> Any:
-        get_running_loop = asyncio._get_running_loop
+        get_running_loop, ends_block = asyncio._get_running_loop, self._ends_block
 
         def create_task(self: Any, coro: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             found = None
             try:
                 # A loop that does not run yet is about to run just this, and waits for it.
-                if get_running_loop() is self:
+                if get_running_loop() is self and not ends_block(coro):
                     found = find_in_coroutine(coro)
             except Exception as error:
                 watch._shield.report(error)
@@ -117,6 +120,19 @@ class HandoverWatch:
 
         watch = self
         return create_task
+
+    def _ends_block(self, coroutine: Any) -> bool:
+        """Tell whether a coroutine is the close by which an async session ends its own block.
+
+        SQLAlchemy makes a task of it (``AsyncSession.__aexit__``), which is nobody's handing over.
+        """
+        code = self._sessions.async_close
+        if code is None or getattr(coroutine, "cr_code", None) is not code:
+            return False
+        held = {} if coroutine.cr_frame is None else coroutine.cr_frame.f_locals
+        session = getattr(held.get("self"), "sync_session", None)
+        record = getattr(session, KEY, None)
+        return record is not None and record.leaving is not None
 
     def _make_submit(self, original: Any) -> Any:
         def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:

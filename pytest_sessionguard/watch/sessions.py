@@ -37,6 +37,7 @@ class SessionWatch:
         self._changes = changes
         self._patches = Patches()
         self._end_tracer = Tracer(limit=1)
+        self.async_close: Any = None  # the code of its wrapper
         self._listeners = {
             "after_transaction_create": self._make_transaction_create(),
             "after_begin": self._make_begin(),
@@ -276,6 +277,7 @@ class SessionWatch:
 
         capture, failed = self._end_tracer.capture, self._shield.report
         look = self._changes.look
+        self.async_close = close.__code__
         return close
 
     def _mark_one(self, session: Any, instance: Any) -> None:

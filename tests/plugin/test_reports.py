@@ -522,7 +522,9 @@ def test_junit(project, args):
     (leak,) = told["test_leak[1]"]
     assert leak.startswith("SG101 leaked-connection: 1 connection was still checked out after test")
     assert leak.endswith(", at app.py:9 in leak")
-    assert [value.split(":")[0] for value in told["test_open"]] == ["SG201 unclosed-session"]
+    # Whichever test a worker runs last also carries what the wide fixture has left.
+    own = [value for value in told["test_open"] if "fixture `row`" not in value]
+    assert [value.split(":")[0] for value in own] == ["SG201 unclosed-session"]
     assert "sessionguard report: junit in the properties of build/j.xml" in run.text
 
 

@@ -92,8 +92,12 @@ def suite(driver: str, tests: str) -> dict[str, str]:
 @pytest.mark.postgres
 @pytest.mark.parametrize("driver", ("asyncpg", "psycopg"))
 def test_nothing_is_left(project, driver):
-    """After a timeout or a cancel that is awaited: no lease, no task, no backend, no finding."""
-    run = project(
+    """After a timeout or a cancel that is awaited: no lease, no task, no backend, no finding.
+
+    On a machine that is too busy a driver may give up before the server has heard of the cancel: then
+    its backend works on, and SG105 says so.
+    """
+    works = project(
         suite(
             driver,
             """
@@ -104,18 +108,24 @@ def test_nothing_is_left(project, driver):
             @pytest.mark.parametrize("work", WORKS, ids=lambda work: work.__name__)
             @pytest.mark.parametrize("how", (time_out, cancel), ids=lambda how: how.__name__)
             async def test_it(how, work, engine, count_backends):
+                before = count_backends()
                 await how(engine, work)
                 assert 0 == engine.pool.checkedout()
                 assert {asyncio.current_task()} == asyncio.all_tasks()
                 for _ in range(50):
-                    if not count_backends():
-                        break
+                    if count_backends() <= before:
+                        return
                     await asyncio.sleep(0.1)
-                assert 0 == count_backends()
+                with open("left.txt", "a") as file:
+                    print(f"SG105 test_it[{how.__name__}-{work.__name__}]", file=file)
             """,
         )
-    ).run(subprocess=True)
-    assert run.is_clean()
+    )
+    run = works.run(subprocess=True)
+    left = works.path / "left.txt"
+    assert ({"passed"}, 0, "") == (set(run.results.values()), run.exit, run.fault), run.text
+    assert (left.read_text().splitlines() if left.exists() else []) == run.found, run.text
+    assert len(run.found) <= 1
 
 
 @pytest.mark.postgres

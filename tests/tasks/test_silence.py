@@ -314,3 +314,22 @@ def test_group_around_the_test(async_engine: Any, found: Any) -> None:
 
     asyncio.run(main())
     assert [] == found()
+
+
+def test_own_block(async_engine: Any, found: Any) -> None:
+    """SQLAlchemy's task at the end of a block hands nothing over, nor does a task that closes."""
+
+    async def main() -> None:
+        async with AsyncSession(async_engine) as session:
+            await session.execute(ONE)
+        session = AsyncSession(async_engine)
+        await session.execute(ONE)
+        closing = session.close()
+        task = asyncio.create_task(closing)
+        await task
+        with pytest.raises(RuntimeError):
+            await asyncio.create_task(closing)
+        await async_engine.dispose()
+
+    asyncio.run(main())
+    assert [] == found()

@@ -7,8 +7,9 @@
 A ratio of 1.03 means that the work takes 3 % longer under the guard. Wall and CPU ratios are the
 median over the pairs, with the quartiles; each figure compares rounds that ran one after the other,
 so a machine whose speed drifts does not spoil them. Instructions are those of this process alone
-(none of the server's, none of the kernel's), which makes them repeatable, and pessimistic; they are
-the mean over a few layouts of memory, with the lowest and the highest.
+(none of the server's, none of the kernel's), which makes them pessimistic. Where things come to lie
+in memory moves them by some percent, so they are the mean over layouts that differ, each with an
+environment of another size; the brackets hold the lowest and the highest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import random
 import re
 import shutil
 import statistics
@@ -32,10 +34,13 @@ from workloads import Workload, make_workloads
 from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.model import Owner
 from pytest_sessionguard.postgres import PostgresSettings, attach, url_for
+from pytest_sessionguard.watch.engines import EngineWatch
+from pytest_sessionguard.watch.pools import PoolWatch
+from pytest_sessionguard.watch.sessions import SessionWatch
 
-_LAYOUTS = 4
+_LAYOUTS = 8
 # What SG101, SG102, SG103, SG201 and SG202 are judged by.
-_CONNECTIONS = ("EngineWatch", "PoolWatch", "SessionWatch")
+_CONNECTIONS = (EngineWatch, PoolWatch, SessionWatch)
 
 
 def main() -> None:
@@ -122,7 +127,7 @@ def _guarded(watch: str) -> Iterator[None]:
     guard.start()
     if watch == "connections":
         for watcher in guard._watchers._installed[:]:
-            if type(watcher).__name__ not in _CONNECTIONS:
+            if not isinstance(watcher, _CONNECTIONS):
                 guard._watchers._installed.remove(watcher)
                 watcher.remove()
     guard.start_test(Owner("test", "benchmark"), {})
@@ -194,8 +199,10 @@ def _run_cachegrind(
         *(sys.executable, __file__, "--only", f"{name}/{workload.name}", "--cycles", str(cycles)),
         *guard,
     ]
-    # Padding in the environment moves the stack, and with it what hashes and caches collide.
-    environment = {**os.environ, "PYTHONHASHSEED": str(layout), "PADDING": "x" * 97 * layout}
+    # The environment moves the stack and the heap, and with them what collides in tables of hashes.
+    sizes = random.Random(layout)
+    padding = {f"PADDING_{n}": "x" * sizes.randrange(2000) for n in range(sizes.randrange(60))}
+    environment = {**os.environ, **padding, "PYTHONHASHSEED": str(layout)}
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found = re.search(r"I\s+refs:\s+([\d,]+)", output.stderr)
     if found is None:

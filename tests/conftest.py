@@ -92,7 +92,7 @@ def database(tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def zoo_postgres(sessionguard_postgres: Any) -> Any:
     """The run's Postgres with the zoo of the loads in it, once for all folders that look at it."""
-    from loads.zoo import fill_tables, make_tables
+    from loads.zoo import fill_tables, make_tables  # its mappers are no other test's
 
     engine = create_engine(sessionguard_postgres.url_for("psycopg"))
     make_tables(engine)

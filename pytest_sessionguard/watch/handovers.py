@@ -129,6 +129,7 @@ class HandoverWatch:
         code = self._sessions.async_close
         if code is None or getattr(coroutine, "cr_code", None) is not code:
             return False
+        # The frame keeps this snapshot no longer than the session is being closed.
         held = {} if coroutine.cr_frame is None else coroutine.cr_frame.f_locals
         session = getattr(held.get("self"), "sync_session", None)
         record = getattr(session, KEY, None)

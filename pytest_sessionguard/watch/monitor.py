@@ -75,7 +75,7 @@ class Monitor:
         home = address.home
         times = self._times.get(home, ())
         is_fast = len(times) < _TRIES or min(times) < _NEAR
-        return is_fast and not self.trouble and home not in self._homeless | self._gone
+        return is_fast and not (self.trouble or home in self._homeless or home in self._gone)
 
     def ask(self, address: Address, pids: list[int]) -> dict[int, tuple[str, int]]:
         """Ask which of some backends are in a transaction or hold an advisory lock.
@@ -202,7 +202,7 @@ class AsyncpgAsker:
         try:
             self._connection = self._run(connect)
         except BaseException:
-            self._loop.close()
+            self._end()
             raise
 
     def ask(self, pids: list[int]) -> list[Any]:
@@ -215,8 +215,11 @@ class AsyncpgAsker:
         try:
             self._run(self._connection.close(timeout=1))
         finally:
-            if not self._loop.is_running():
-                self._loop.close()
+            self._end()
+
+    def _end(self) -> None:
+        if not self._loop.is_running():  # as it is where a piece of work was given up
+            self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Do a piece of work; in a thread, since a loop may be running in this one."""
@@ -228,9 +231,9 @@ class AsyncpgAsker:
             except BaseException as error:
                 outcome.set_exception(error)
 
-        if self._loop.is_closed():
+        if self._loop.is_closed() or self._loop.is_running():
             work.close()
-            raise ConnectionError("the loop of the monitor is closed")
+            raise ConnectionError("the loop of the monitor is closed, or at work")
         thread = threading.Thread(target=run, name="sessionguard-monitor", daemon=True)
         thread.start()
         result = outcome.result(_PATIENCE)

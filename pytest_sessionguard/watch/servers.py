@@ -120,14 +120,10 @@ class ServerWatch:
 
     def _look(self, suspects: list[Suspect]) -> bool:
         """Write down the state of each suspect; tell whether one is busy."""
-        busy = False
-        for address in {suspect.seat.address for suspect in suspects}:
-            here = {s.seat.pid: s for s in suspects if s.seat.address == address}
-            states = self._monitor.ask(address, list(here))
-            for pid, suspect in here.items():
-                suspect.state, suspect.locks = states.get(pid, ("", 0))
-                busy = busy or bool(suspect.state)
-        return busy
+        states = self._ask_all([suspect.seat for suspect in suspects])
+        for suspect in suspects:
+            suspect.state, suspect.locks = states.get(suspect.seat, ("", 0))
+        return any(suspect.state for suspect in suspects)
 
     def _make_connect(self) -> Any:
         failed = self._shield.report

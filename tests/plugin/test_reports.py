@@ -525,6 +525,8 @@ def test_junit(project, args):
     # Whichever test a worker runs last also carries what the wide fixture has left.
     own = [value for value in told["test_open"] if "fixture `row`" not in value]
     assert [value.split(":")[0] for value in own] == ["SG201 unclosed-session"]
+    wide = [value for values in told.values() for value in values if "fixture `row`" in value]
+    assert 1 <= len(wide) <= (2 if args else 1)  # one a worker
     assert "sessionguard report: junit in the properties of build/j.xml" in run.text
 
 

@@ -410,7 +410,7 @@ def test_one_connection_for_all(project):
 
 @pytest.mark.postgres
 def test_lock_of_a_fixture(project):
-    """A wide fixture's lock is its own, at its end; what an import or two owners left is nobody's."""
+    """A wide fixture's lock is its own, at its end; what two owners may have left is nobody's."""
     run = project(
         returned(
             "asyncpg",

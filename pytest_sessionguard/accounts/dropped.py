@@ -16,18 +16,26 @@ class Dropped:
     Attributes:
         trace: Where it was closed.
         session: The session.
-        changed: Where its changes were written to the database, if they were.
-        changes: What they were, such as ``1 new User``.
+        changed: Where its changes were written to the database, or the first new object was added.
+        changes: What was not written yet, such as ``1 new User``.
+        is_written: Whether something was.
         told: Whether a finding has told it.
     """
 
-    __slots__ = ("changed", "changes", "session", "told", "trace")
+    __slots__ = ("changed", "changes", "is_written", "session", "told", "trace")
 
     def __init__(
-        self, trace: Trace, session: SessionRecord, changes: str, changed: Trace | None = None
+        self,
+        trace: Trace,
+        session: SessionRecord,
+        changes: str,
+        changed: Trace | None = None,
+        *,
+        is_written: bool = False,
     ) -> None:
         self.trace = trace
         self.session = session
         self.changes = changes
         self.changed = changed
+        self.is_written = is_written
         self.told = False

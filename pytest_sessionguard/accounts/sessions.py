@@ -27,6 +27,7 @@ class SessionRecord:
         detached: Where the first close since its last transaction was, which its objects left by,
             and whether that was the end of its own block.
         reopened: Where it began again after that.
+        added: That somebody has added a new object in its transaction.
         written: That it has written something which its transaction will keep or drop.
         is_looked_at: Whether what it drops has been looked at already while it is being closed.
         key: What its objects know it by (``Session.hash_key``), also when it is gone.
@@ -43,6 +44,7 @@ class SessionRecord:
     # attribute. What every cycle reads is set on the instance, where it is found at once.
     access: Access | None = None
     key: object = None
+    added: Any = None
     written: Any = None
     is_looked_at: bool = False
     overlaps: int = 0

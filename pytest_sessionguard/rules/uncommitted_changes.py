@@ -25,11 +25,12 @@ def add_user(engine, name):
 What a session has written since its transaction began is known by `SessionEvents.after_flush`, by
 the inserts, updates and deletes that pass `execute`, `scalar` and `scalars` (also as `text`), and
 by the bulk methods; a commit or a rollback (`after_commit`, `after_soft_rollback`) takes it off.
-What is new, changed or deleted and not written yet, the session tells when it is closed. It is
-none where an exception is on its way, after a rollback, in a session that is bound to a connection
-or joins its transaction, and where a test or fixture opened, changed or closed the session. A
-function that has a `commit` which it did not reach, by an early return or by an exception that it
-caught, is taken at its word. Statements on `session.connection()` are not seen.
+What is new, changed or deleted and not written yet, the session tells when it is closed, and
+`transient_to_pending` where the first new object was added. It is none where an exception is on its
+way, after a rollback, in a session that is bound to a connection or joins its transaction, and
+where a test or fixture opened, changed or closed the session. A function that has a `commit` which
+it did not reach, by an early return or by an exception that it caught, is taken at its word.
+Statements on `session.connection()` are not seen.
 
 ## When to ignore it
 Where a function rolls back on purpose by closing, as a dry run does; `rollback()` says so better.
@@ -61,7 +62,8 @@ def judge(account: Account, render: Render) -> list[Verdict]:
             Place("opened", render(first.session.opened), f"{kind} at {{}}"),
         ]
         if first.changed is not None:
-            places.append(Place("written", render(first.changed)))
+            label = "written" if first.is_written else "added"
+            places.append(Place(label, render(first.changed)))
         facts: dict[str, Fact] = {"count": len(group), "holder": kind, "changes": first.changes}
         verdicts.append(Verdict(tuple(places), facts, tuple(group)))
     return verdicts

@@ -43,8 +43,8 @@ _COMMENTS = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 _NO_HARNESS = "conditional_savepoint"
 
 
-class Written:
-    """That a session has written something in a transaction.
+class Change:
+    """That a session was given something new, or has written something, in a transaction.
 
     Attributes:
         trace: Where.
@@ -82,6 +82,7 @@ class ChangeWatch:
         self._capture = Tracer().capture
         self._capture_statement = Tracer().capture
         self._listeners = {
+            "transient_to_pending": self._make_pending(),
             "after_flush": self._make_flush(),
             "after_soft_rollback": self._make_rollback(),
         }
@@ -98,6 +99,19 @@ class ChangeWatch:
         for name, listener in self._listeners.items():
             event.remove(Session, name, listener)
         self._patches.remove()
+
+    def _make_pending(self) -> Any:
+        failed, capture = self._shield.report, Tracer().capture
+
+        def on_pending(session: Any, instance: Any) -> None:
+            try:
+                record = session.__dict__.get(KEY)
+                if record is not None and not _is_of_now(record.added, session):
+                    record.added = Change(capture(), session)
+            except Exception as error:
+                failed(error)
+
+        return on_pending
 
     def _make_flush(self) -> Any:
         write, capture = self._write, self._capture
@@ -147,13 +161,15 @@ class ChangeWatch:
         """Note that a session has written something that its transaction will keep or drop."""
         try:
             record = session.__dict__.get(KEY)
-            if record is None or not session.in_transaction() or _has_written(session, record):
+            if record is None or not session.in_transaction():
+                return
+            if _is_of_now(record.written, session):
                 return
             if type(statement) is TextClause and not writes(statement.text):
                 return
             if statement is not None and getattr(result, "rowcount", -1) == 0:
                 return  # it met no row
-            record.written = Written(capture(), session)
+            record.written = Change(capture(), session)
         except Exception as error:
             self._shield.report(error)
 
@@ -168,34 +184,35 @@ class ChangeWatch:
         if not in_peace or sys.exc_info()[0] is not None:
             return
         changes = _tell_changes(session)
-        written = record.written if _has_written(session, record) else None
-        if (changes or written is not None) and session.is_active:
-            trace = written.trace if written is not None else None
-            self._drop(session, record, changes, trace)
+        is_written = _is_of_now(record.written, session)
+        if not (changes or is_written) or not session.is_active:
+            return
+        change = record.written if is_written else record.added if session.new else None
+        trace = change.trace if change is not None and _is_of_now(change, session) else None
+        self._drop(session, Dropped(self._capture(), record, changes, trace, is_written=is_written))
 
-    def _drop(
-        self, session: Any, record: SessionRecord, changes: str, written: Trace | None
-    ) -> None:
-        if not record.account.is_due or self._is_of_tests(record, written) or _is_lent(session):
+    def _drop(self, session: Any, dropped: Dropped) -> None:
+        record = dropped.session
+        if not record.account.is_due or self._is_of_tests(dropped) or _is_lent(session):
             return
         worker = find_worker(self._root)
         # Whoever has a `commit` that was not reached meant to: an exception that it has caught, or
         # an early return.
         if worker is None or "commit" in worker.co_names:
             return
-        dropped = Dropped(self._capture(), record, changes, written)
         record.account.dropped.append(dropped)
 
-    def _is_of_tests(self, record: SessionRecord, written: Trace | None) -> bool:
-        """Tell whether a test opened the session, or wrote with it."""
-        if record.opened is None or (written is not None and is_test_code(written, self._root)):
+    def _is_of_tests(self, dropped: Dropped) -> bool:
+        """Tell whether a test opened the session, or changed something with it."""
+        opened, changed = dropped.session.opened, dropped.changed
+        if opened is None or (changed is not None and is_test_code(changed, self._root)):
             return True
-        for code in record.opened.marks[::2]:
+        for code in opened.marks[::2]:
             if is_test_file(code.co_filename, self._root):
                 return True
             if not works_for_caller(code):
                 return False
-        return not record.opened.marks
+        return not opened.marks
 
 
 def writes(text: str) -> bool:
@@ -210,12 +227,12 @@ def writes(text: str) -> bool:
     return _WRITES.match(_COMMENTS.sub(" ", text)) is not None
 
 
-def _has_written(session: Any, record: SessionRecord) -> bool:
-    """Tell whether the session has written something in the transaction that it is in."""
-    return record.written is not None and record.written.root() is session.get_transaction()
+def _is_of_now(change: Change | None, session: Any) -> bool:
+    """Tell whether a change belongs to the transaction that the session is in."""
+    return change is not None and change.root() is session.get_transaction()
 
 
-def _undoes(transaction: Any, written: Written) -> bool:
+def _undoes(transaction: Any, written: Change) -> bool:
     """Tell whether a transaction or savepoint that is rolled back takes what was written along."""
     if not transaction.nested:
         return transaction.parent is None

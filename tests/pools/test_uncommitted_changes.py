@@ -344,19 +344,23 @@ def test_accepted(project):
     assert project({"app.py": app, "test_x.py": tests}).run().found == ["SG205 test_new"]
 
 
+def forget(work: str) -> dict[str, str]:
+    """Make a suite in which one function of the application works in a session and forgets it."""
+    body = textwrap.indent(textwrap.dedent(work).strip(), " " * 8)
+    app = f"{textwrap.dedent(APP)}\ndef forget():\n    with factory() as session:\n{body}\n"
+    return {"app.py": app, "test_x.py": "from app import forget\n\ndef test_it():\n    forget()\n"}
+
+
 def test_text(project):
     """Where it was closed, opened and written, and what is lost."""
-    app = textwrap.dedent(APP) + textwrap.dedent(
-        """
-        def forget():
-            with factory() as session:
-                session.add(User(name="bob"))
-                session.flush()
-                session.add_all([User(name="eve"), User(name="zoe")])
-        """
-    )
     run = project(
-        {"app.py": app, "test_x.py": "from app import forget\n\ndef test_it():\n    forget()\n"}
+        forget(
+            """
+            session.add(User(name="bob"))
+            session.flush()
+            session.add_all([User(name="eve"), User(name="zoe")])
+            """
+        )
     ).run()
     assert run.shows(
         """
@@ -372,6 +376,42 @@ def test_text(project):
           Accept: @pytest.mark.sessionguard(ignore="uncommitted-changes", reason="...") or the baseline.
         """
     )
+
+
+def test_where_it_was_added(project):
+    """What was never written: the line that added the first of it, in this transaction."""
+    work = """
+        session.add(User(name="eve"))
+        session.rollback()
+        session.get(User, 1)
+        session.add(User(name="bob"))
+        session.add(User(name="zoe"))
+    """
+    run = project(forget(work)).run()
+    assert run.shows(
+        """
+          opened        Session at app.py:40 in forget
+          added         app.py:44 in forget
+
+          2 new User: none of it is in the database: close() rolls back.
+        """
+    )
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        'session.add(bob := User(name="bob"))\nsession.expunge(bob)\nsession.get(User, 1).name = "x"',
+        'session.get(User, 1).name = "x"',
+        'session.add(User(name="bob"))\nsession.rollback()\nsession.get(User, 1).name = "x"',
+    ],
+    ids=["expunged", "none", "rolled back"],
+)
+def test_nothing_was_added(project, work):
+    """No line is named that has added nothing of what is lost."""
+    run = project(forget(work)).run()
+    assert run.shows("1 changed User: none of it is in the database: close() rolls back."), run.text
+    assert "  added  " not in run.text
 
 
 ASYNC_APP = """
@@ -536,7 +576,8 @@ def test_web(project):
     """
     tests = """
         import pytest
-        from app import factory
+        from app import User, factory
+        from fastapi import Depends
         from fastapi.testclient import TestClient
         from shop import get_session, shop
 
@@ -560,6 +601,12 @@ def test_web(project):
 
         def test_overridden(client, overridden):
             client.post("/forgets")
+
+        def test_endpoint_of_the_test(client):
+            @shop.post("/test")
+            def endpoint(session=Depends(get_session)):
+                session.add(User(name="bob"))
+            client.post("/test")
     """
     run = project({"app.py": APP, "shop.py": web, "test_x.py": tests}).run()
     assert (["SG205 test_it[forgets]"], 0) == (run.found, run.exit), run.text

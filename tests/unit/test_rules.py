@@ -452,13 +452,14 @@ def test_sg203_fault(books: Any, judge: Any) -> None:
     assert [] == judge(SG203)
 
 
-def test_sg205_fault(books: Any, judge: Any) -> None:
-    """Where it was closed, opened and written; two at one place are one verdict."""
+@pytest.mark.parametrize(("is_written", "label"), [(True, "written"), (False, "added")])
+def test_sg205_fault(books: Any, judge: Any, is_written: bool, label: str) -> None:
+    """Where it was closed, opened and changed; two at one place are one verdict."""
     record, here = books.session(kind="AsyncSession"), books.trace()
     books.account.dropped += [
-        Dropped(here, record, "1 new User", here),
+        Dropped(here, record, "1 new User", here, is_written=is_written),
         Dropped(here, record, ""),
     ]
     (verdict,) = judge(SG205)
-    assert ["closed", "opened", "written"] == [label for label, _ in labels(verdict)]
+    assert ["closed", "opened", label] == [label for label, _ in labels(verdict)]
     assert (2, "1 new User") == (verdict.facts["count"], verdict.facts["changes"])

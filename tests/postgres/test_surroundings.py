@@ -19,7 +19,7 @@ from postgres.scenes import ROOT, Scene, processes_of
 from pytest_sessionguard.postgres import cluster, path
 from pytest_sessionguard.postgres.account import Account, is_root, pick_account, reaches
 from pytest_sessionguard.postgres.embedded import _find_installation
-from pytest_sessionguard.postgres.home import make_home, remove
+from pytest_sessionguard.postgres.home import PREFIX, make_home, remove
 from pytest_sessionguard.postgres.server import Address, Site
 
 pytestmark = pytest.mark.usefixtures("embedded")
@@ -139,16 +139,17 @@ def test_a_temporary_folder_that_is_roots_alone(
 ) -> None:
     """Where the server's user cannot reach TMPDIR, another folder is taken and left clean."""
     base = Path(tempfile.mkdtemp(prefix="shut", dir="/tmp"))
-    before = set(Path("/tmp").glob("sessionguard-*"))
     try:
         scene = make_scene(base / "tmp")
         postgres = scene.attach()
-        assert query(postgres.url, "SELECT 1") == [(1,)]
+        ((data,),) = query(postgres.url, "SHOW data_directory")
+        home = next(path for path in Path(data).parents if path.name.startswith(PREFIX))
+        assert home.is_dir() and base not in home.parents
         postgres.close()
         scene.assert_nothing_left()
     finally:
         shutil.rmtree(base)
-    assert not {path for path in set(Path("/tmp").glob("sessionguard-*")) - before if path.is_dir()}
+    assert not home.exists()
 
 
 def test_modules_of_the_working_folder_hide_nothing(scene: Scene, tmp_path: Path) -> None:

@@ -200,8 +200,9 @@ class Ledger:
 
     def _count(self, loads: dict[Any, Load], access: Access, record: SessionRecord) -> None:
         """Count a reading among those of the same attribute at the same place."""
-        if self.current.is_due and access.trace is not None:
-            key = (access.trace.places(), access.attribute, access.asked, id(record))
+        if self.current.is_due:
+            life = (id(record), record.lives)
+            key = (access.trace.places(), access.attribute, access.asked, *life)
             load = loads.get(key)
             if load is None:
                 load = loads[key] = Load(access, record)

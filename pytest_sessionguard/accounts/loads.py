@@ -16,37 +16,39 @@ class Access:
     Attributes:
         model: The name of its object's class.
         key: Its name.
+        trace: Where it was read.
         kind: ``relationship``, ``expired``, or how a column was left out: ``deferred`` by the
             mapping, ``expression`` (a `query_expression`), ``subclass`` (it stands in the table of
             a subclass), ``column`` (by the query).
         asked: Whether `AsyncAttrs.awaitable_attrs` was asked for it.
         parent: What tells its object from others.
         origin: Where its object was loaded, if that is known.
-        trace: Where it was read; None until a statement was executed for it.
         outer: The reading in the middle of which it stands.
+        is_sent: Whether a statement was executed for it.
     """
 
-    __slots__ = ("asked", "key", "kind", "model", "origin", "outer", "parent", "trace")
+    __slots__ = ("asked", "is_sent", "key", "kind", "model", "origin", "outer", "parent", "trace")
 
     def __init__(
         self,
         model: str,
         key: str,
         kind: str,
+        trace: Trace,
         *,
         asked: bool = False,
         parent: int = 0,
         origin: Trace | None = None,
-        outer: Access | None = None,
     ) -> None:
         self.model = model
         self.key = key
         self.kind = kind
+        self.trace = trace
         self.asked = asked
         self.parent = parent
         self.origin = origin
-        self.outer = outer
-        self.trace: Trace | None = None
+        self.outer: Access | None = None
+        self.is_sent = False
 
     @property
     def attribute(self) -> str:

@@ -27,6 +27,7 @@ class SessionRecord:
         detached: Where the first close since its last transaction was, which its objects left by,
             and whether that was the end of its own block.
         reopened: Where it began again after that.
+        lives: How often it began again, by right or not.
         added: That somebody has added a new object in its transaction.
         written: That it has written something which its transaction will keep or drop.
         is_looked_at: Whether what it drops has been looked at already while it is being closed.
@@ -44,6 +45,7 @@ class SessionRecord:
     # attribute. What every cycle reads is set on the instance, where it is found at once.
     access: Access | None = None
     key: object = None
+    lives: int = 0
     added: Any = None
     written: Any = None
     is_looked_at: bool = False

@@ -24,7 +24,8 @@ def names_of_authors(engine):
 
 ## How it is seen
 As SG401 sees a load, and here also what was awaited by `awaitable_attrs`. The same relationship or
-deferred column, read at the same place through one session for two or more objects, is one finding.
+deferred column, read at the same place through one session for two or more objects, is one finding;
+a session that is closed and begins again, as that of a registry, counts as another one.
 Columns that a commit expired are left to SG401. The rule is off where another plugin that looks for
 N+1 is active (pytest-queryguard, queryspy, pytest-querycount), unless a setting asks for it.
 

@@ -95,7 +95,7 @@ class FaultWatch:
             fault = Fault(type(cause).__name__, Tracer().capture())
             setattr(cause, KEY, fault)
         if not fault.attribute:
-            fault.attribute, fault.kind = access.attribute, access.kind
+            fault.attribute, fault.kind, fault.trace = access.attribute, access.kind, access.trace
             fault.session, fault.origin = find_record(state, self._ledger), access.origin
             add_notes(error, self._tell(fault))
         return fault

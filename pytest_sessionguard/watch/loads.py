@@ -104,8 +104,8 @@ class LoadWatch:
         """Enter that an attribute needs a statement, and return what is raised in its place."""
         try:
             access, refusals = record.access, self._ledger.refusals
-            if access is not None and access.trace is None:
-                access.trace = self._tracer.capture()
+            if access is not None and not access.is_sent:
+                access.is_sent = True
                 if refusals and not access.asked:
                     return refusals[-1](Load(access, record))
         except Exception as error:
@@ -170,6 +170,8 @@ class LoadWatch:
             state.class_.__name__,
             key,
             _kind_of(state, key),
+            # Here, since a class of the user's may have an `execute` of its own on the way.
+            self._tracer.capture(),
             asked=is_awaited(),
             parent=hash(state.key or id(state)),
             origin=find_origin(state, ledger),
@@ -182,7 +184,7 @@ class LoadWatch:
     def _end(self, access: Access, record: SessionRecord, state: Any, value: Any) -> None:
         """Enter what came of a reading that has not failed."""
         try:
-            if access.trace is not None:
+            if access.is_sent:
                 self._ledger.add_load(access, record)
             elif self.met is not None:
                 self.met(state, access.key, value)
@@ -194,7 +196,6 @@ class LoadWatch:
         try:
             fault = self._faults.explain(error, access, state)
             if fault is not None and self._ledger.refusals and not access.asked:
-                access.trace = fault.trace
                 return self._ledger.refusals[-1](Load(access, fault.session, fault.error))
         except Exception as own:
             self._shield.report(own)

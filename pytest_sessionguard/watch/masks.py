@@ -173,9 +173,9 @@ class MaskWatch:
     def _tell(self, state: Any, key: str, record: SessionRecord, trace: Trace) -> None:
         if is_test_code(trace, self._root):
             return
-        parent, origin = hash(state.key), find_origin(state, self._ledger)
-        access = Access(state.class_.__name__, key, "relationship", parent=parent, origin=origin)
-        access.trace = trace
+        model, parent = state.class_.__name__, hash(state.key)
+        origin = find_origin(state, self._ledger)
+        access = Access(model, key, "relationship", trace, parent=parent, origin=origin)
         self._ledger.add_mask(access, record)
 
     def _forget(self, instance: Any, key: str) -> None:

@@ -107,7 +107,9 @@ class SessionWatch:
                     return
                 if transaction.parent is not None:
                     return
-                record.detached = None  # what it loads from now on leaves by another close
+                if record.detached is not None:
+                    record.detached = None  # what it loads from now on leaves by another close
+                    record.lives += 1
                 if record.handovers is not None:
                     record.handovers.meet(capture())
                 if record.ended is None or record.reopened is not None:

@@ -498,6 +498,29 @@ def test_missing_greenlet(prepare: Any, watching: Any, async_engine: Any, collec
     assert 1 == finding.facts["count"]
 
 
+class Routing(Session):
+    """A session class of the application's, through which each statement of it goes."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        return super().execute(*args, **kwargs)
+
+
+def test_missing_greenlet_through_a_class_of_the_user(
+    watching: Any, async_engine: Any, collect: Any
+) -> None:
+    """It is the reading that is shown, and not the method by which its statement went."""
+
+    async def work(_: Any) -> None:
+        async with AsyncSession(async_engine, sync_session_class=Routing) as session:
+            author = await warm(session)
+            with contextlib.suppress(*FAULTS):
+                author.posts  # read
+
+    drive(async_engine, work, collect)
+    (finding,) = [f for f in watching.end() if f.rule == "SG304"]
+    assert line_of(finding).endswith("# read")
+
+
 @pytest.mark.parametrize("prepare", (cold, warm), ids=lambda f: f.__name__)
 @pytest.mark.parametrize("expect", EXPECT, ids=lambda f: f.__name__)
 def test_missing_greenlet_that_is_expected(

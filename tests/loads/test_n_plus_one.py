@@ -13,7 +13,7 @@ from loads.conftest import line_of, name
 from loads.zoo import VERSION, Author, Employee, Engineer, Manager, Node, Post, Tag
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session, load_only, selectinload
+from sqlalchemy.orm import Session, load_only, scoped_session, selectinload, sessionmaker
 
 from pytest_sessionguard.model import Severity
 
@@ -101,6 +101,15 @@ def while_loop(session):
 def many_queries(session):
     for number in (1, 2, 3):
         session.get(Author, number).posts  # read
+
+
+@finds("Author.posts relationship", 3)
+def another_life(session):
+    session.close()
+    session.get(Author, 1)
+    session.close()
+    for author in every(session, Author):
+        author.posts  # read
 
 
 @finds("Post.author relationship", 2)
@@ -210,6 +219,29 @@ def test_found_in_run_sync(key: str, watching: Any, async_engine: Any) -> None:
     assert "# read" in line_of(finding)
 
 
+class Routing(Session):
+    """A session class of the application's, through which each statement of it goes."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        return super().execute(*args, **kwargs)
+
+    def scalars(self, *args: Any, **kwargs: Any) -> Any:
+        return super().scalars(*args, **kwargs)
+
+
+@pytest.mark.parametrize("key", NPLUS)
+def test_found_through_a_class_of_the_user(key: str, watching: Any, engine: Any) -> None:
+    """It is the reading that is shown, and not the method by which its statement goes."""
+    function, what, parents = NPLUS[key]
+    with Routing(engine) as session:
+        function(session)
+    findings = [f for f in watching.end() if f.rule == "SG402" or key != "recursion"]
+    (finding,) = findings
+    assert f"SG402 {what}" == name(finding)
+    assert parents == finding.facts["parents"]
+    assert "# read" in line_of(finding)
+
+
 NONE: dict[str, Callable[[Any], Any]] = {}
 
 
@@ -248,6 +280,23 @@ def one_session_twice_opened(engine):
             return len(session.get(Author, number).posts)
 
     assert [work(number) for number in (1, 2, 3)] == [2, 2, 0]
+
+
+@silent
+def lives_of_one_session(engine):
+    session = Session(engine)
+    for number in (1, 2, 3):
+        session.get(Author, number).posts
+        session.close()
+
+
+@silent
+def lives_of_the_session_of_a_registry(engine):
+    registry = scoped_session(sessionmaker(engine))
+    for number in (1, 2, 3):
+        with registry() as session:
+            session.get(Author, number).posts
+    registry.remove()
 
 
 @silent

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 import pytest
+from harness import tidy_up
 
 APP = """
     from contextlib import asynccontextmanager
@@ -59,6 +60,12 @@ HEAD = """
     from app import *
     from pytest_sessionguard import DependencyError, assert_dependency_closes
 """
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_others() -> None:
+    """Collect what earlier tests have lost: in these suites every warning is an error."""
+    tidy_up()
 
 
 def suite(tests: str, *, head: str = HEAD) -> dict[str, str]:

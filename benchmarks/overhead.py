@@ -38,7 +38,6 @@ from pytest_sessionguard.watch.engines import EngineWatch
 from pytest_sessionguard.watch.pools import PoolWatch
 from pytest_sessionguard.watch.sessions import SessionWatch
 
-_LAYOUTS = 8
 # What SG101, SG102, SG103, SG201 and SG202 are judged by.
 _CONNECTIONS = (EngineWatch, PoolWatch, SessionWatch)
 
@@ -78,6 +77,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--postgres", default="embedded", help="a door or a URL, or none")
     parser.add_argument("--instructions", action="store_true", help="count instructions too")
+    parser.add_argument("--layouts", type=int, default=8, help="in so many memory layouts (8)")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     parser.add_argument("--cycles", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--guarded", action="store_true", help=argparse.SUPPRESS)
@@ -175,7 +175,7 @@ def _show(ratios: list[float]) -> str:
 def _count(workload: Workload, name: str, options: argparse.Namespace) -> str:
     """Return the ratio of instructions, over a few memory layouts."""
     ratios = []
-    for layout in range(_LAYOUTS):
+    for layout in range(options.layouts):
         without, with_ = (
             _count_cycles(workload, name, layout, guard)
             for guard in ((), ("--guarded", "--watch", options.watch))

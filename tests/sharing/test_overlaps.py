@@ -246,14 +246,18 @@ def test_threads(name: str, is_outside: bool, engine: Any, turnstile: Any, findi
     session = Session(engine)
     session.execute(ONE)
 
+    turnstile.stand_before(engine)
+
     def slow() -> None:
         session.execute(WAIT)  # waits
+        turnstile.is_out.set()
 
     def come() -> None:
         turnstile.is_in.wait(10)
-        # The driver lets nobody in before the first has ended.
-        threading.Timer(0.05, turnstile.may_go.set).start()
-        second(session)  # comes
+        try:
+            second(session)  # comes
+        finally:
+            turnstile.may_go.set()
 
     one, other = (come, slow) if is_outside else (slow, come)
     thread = in_thread(one)
@@ -278,9 +282,14 @@ def test_a_session_older_than_the_guard(
     session = Session(engine)
     watching.guard.look()
     session.execute(ONE)
-    thread = in_thread(session.execute, WAIT)
+    turnstile.stand_before(engine)
+
+    def slow() -> None:
+        session.execute(WAIT)
+        turnstile.is_out.set()
+
+    thread = in_thread(slow)
     turnstile.is_in.wait(10)
-    threading.Timer(0.05, turnstile.may_go.set).start()
     session.commit()
     thread.join()
     (finding,) = findings()

@@ -103,7 +103,7 @@ class SessionWatch:
         def on_transaction_create(session: Any, transaction: Any) -> None:
             try:
                 record = session._sessionguard
-                if record.detached is None and record.handovers is None:
+                if record.detached is None and record.ended is None and record.handovers is None:
                     return
                 if transaction.parent is not None:
                     return

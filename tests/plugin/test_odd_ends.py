@@ -112,6 +112,21 @@ def test_explicit_begin_after_the_block(project):
     assert [] == run.found
 
 
+def test_silent_beginning_after_an_explicit_one(project):
+    """What came between does not make it any louder."""
+    test_x = f"""{HEAD}
+    def test_it():
+        session = Session(engine)
+        with session:
+            session.execute(text("SELECT 1"))
+        with session.begin():
+            session.execute(text("SELECT 1"))
+        session.execute(text("SELECT 1"))
+    """
+    run = project({"test_x.py": test_x}).run()
+    assert ["SG202 test_it"] == run.found
+
+
 def test_errors_of_fixtures_show_the_users_code(project):
     """The traceback of a fixture that fails shows the user's lines, and none of the plugin's."""
     test_x = """

@@ -9,6 +9,7 @@ import contextlib
 import pickle
 import sys
 import unittest
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from sqlalchemy.exc import MissingGreenlet, StatementError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.orm.exc import DetachedInstanceError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", SyntaxWarning)
+    from loads.swallowing import swallowed_by_finally
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
@@ -63,13 +68,6 @@ def broad_except(author: Any) -> None:
 def suppress(author: Any) -> None:
     with contextlib.suppress(DetachedInstanceError):
         author.posts  # read
-
-
-def swallowed_by_finally(author: Any) -> None:
-    try:
-        author.posts  # read
-    finally:
-        return  # noqa: B012
 
 
 def turned_into_another(author: Any) -> None:

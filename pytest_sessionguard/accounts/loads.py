@@ -16,10 +16,10 @@ class Access:
     Attributes:
         model: The name of its object's class.
         key: Its name.
-        trace: Where it was read.
         kind: ``relationship``, ``expired``, or how a column was left out: ``deferred`` by the
             mapping, ``expression`` (a `query_expression`), ``subclass`` (it stands in the table of
             a subclass), ``column`` (by the query).
+        trace: Where it was read.
         asked: Whether `AsyncAttrs.awaitable_attrs` was asked for it.
         parent: What tells its object from others.
         origin: Where its object was loaded, if that is known.

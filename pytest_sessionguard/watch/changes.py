@@ -106,7 +106,9 @@ class ChangeWatch:
         def on_pending(session: Any, instance: Any) -> None:
             try:
                 record = session.__dict__.get(KEY)
-                if record is not None and not _is_of_now(record.added, session):
+                if record is None or not session.in_transaction():
+                    return
+                if not _is_of_now(record.added, session):
                     record.added = Change(capture(), session)
             except Exception as error:
                 failed(error)

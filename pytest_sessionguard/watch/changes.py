@@ -186,12 +186,19 @@ class ChangeWatch:
         if not in_peace or sys.exc_info()[0] is not None:
             return
         changes = _tell_changes(session)
-        is_written = _is_of_now(record.written, session)
-        if not (changes or is_written) or not session.is_active:
+        written = record.written if _is_of_now(record.written, session) else None
+        if not (changes or written) or not session.is_active:
             return
-        change = record.written if is_written else record.added if session.new else None
-        trace = change.trace if change is not None and _is_of_now(change, session) else None
-        self._drop(session, Dropped(self._capture(), record, changes, trace, is_written=is_written))
+        added = record.added if session.new and _is_of_now(record.added, session) else None
+        change = written or added
+        dropped = Dropped(
+            self._capture(),
+            record,
+            changes,
+            change.trace if change else None,
+            is_written=written is not None,
+        )
+        self._drop(session, dropped)
 
     def _drop(self, session: Any, dropped: Dropped) -> None:
         record = dropped.session

@@ -92,7 +92,7 @@ class FaultWatch:
             return None
         fault: Fault | None = getattr(cause, KEY, None)
         if fault is None:  # made before the watching, or by somebody else
-            fault = Fault(type(cause).__name__, Tracer().capture())
+            fault = Fault(type(cause).__name__, access.trace)
             setattr(cause, KEY, fault)
         if not fault.attribute:
             fault.attribute, fault.kind, fault.trace = access.attribute, access.kind, access.trace

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy.orm import InstanceState, Session, attributes
 
 from pytest_sessionguard.accounts import Access, Load, SessionRecord
-from pytest_sessionguard.callsite import Tracer
+from pytest_sessionguard.callsite import Trace, Tracer
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.faults import CARRIERS, FaultWatch
@@ -63,7 +63,7 @@ class LoadWatch:
         self._wrote = wrote
         self._patches = Patches()
         self._tracer = Tracer()
-        self.met: Callable[[Any, str, Any], None] | None = None
+        self.met: Callable[[Any, str, Any, Trace], None] | None = None
 
     def install(self) -> None:
         """Begin to watch."""
@@ -187,7 +187,7 @@ class LoadWatch:
             if access.is_sent:
                 self._ledger.add_load(access, record)
             elif self.met is not None:
-                self.met(state, access.key, value)
+                self.met(state, access.key, value, access.trace)
         except Exception as error:
             self._shield.report(error)
 

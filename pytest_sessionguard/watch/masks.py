@@ -59,7 +59,6 @@ class MaskWatch:
         self._shield = shield
         self._loads = loads
         self._root = root
-        self._tracer = Tracer()
         self._patches = Patches()
         self._masks: weakref.WeakKeyDictionary[SessionRecord, Mask] = weakref.WeakKeyDictionary()
 
@@ -157,18 +156,19 @@ class MaskWatch:
         if found is not None and key in state.dict and key in found[1].held.get(state, ()):
             self._tell(state, key, found[0], capture())
 
-    def meet(self, state: Any, key: str, value: Any) -> None:
+    def meet(self, state: Any, key: str, value: Any, trace: Trace) -> None:
         """Note that a relationship was found among the objects of its session, without a query.
 
         Args:
             state: What SQLAlchemy knows of the object that was read.
             key: The attribute.
             value: What was found.
+            trace: Where it was read.
         """
         target = getattr(value, "_sa_instance_state", None)
         found = self._find(state, key)
         if found is not None and target in found[1].held:
-            self._tell(state, key, found[0], self._tracer.capture())
+            self._tell(state, key, found[0], trace)
 
     def _tell(self, state: Any, key: str, record: SessionRecord, trace: Trace) -> None:
         if is_test_code(trace, self._root):

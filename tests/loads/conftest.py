@@ -15,6 +15,7 @@ import pytest
 from loads.zoo import fill_tables, make_tables
 from sqlalchemy import create_engine, event
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session
 
 from pytest_sessionguard.accounts import Account
 from pytest_sessionguard.guard import Guard
@@ -56,6 +57,16 @@ class Watching:
     def found(self) -> list[str]:
         """End the test and return each finding's rule, attribute and kind."""
         return [name(finding) for finding in self.end()]
+
+
+class Routing(Session):
+    """A session class of the application's, through which each statement of it goes."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        return super().execute(*args, **kwargs)
+
+    def scalars(self, *args: Any, **kwargs: Any) -> Any:
+        return super().scalars(*args, **kwargs)
 
 
 def name(finding: Finding) -> str:

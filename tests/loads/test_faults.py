@@ -17,7 +17,7 @@ from unittest import mock
 
 import pytest
 import sqlalchemy
-from loads.conftest import line_of, name
+from loads.conftest import Routing, line_of, name
 from loads.zoo import Author, LiveShelf, Manager, Post
 from sqlalchemy import event, select, text
 from sqlalchemy.exc import MissingGreenlet, StatementError
@@ -494,13 +494,6 @@ def test_missing_greenlet(prepare: Any, watching: Any, async_engine: Any, collec
     assert "SG304 Author.posts relationship" == name(finding)
     assert line_of(finding).endswith("# read")
     assert 1 == finding.facts["count"]
-
-
-class Routing(Session):
-    """A session class of the application's, through which each statement of it goes."""
-
-    def execute(self, *args: Any, **kwargs: Any) -> Any:
-        return super().execute(*args, **kwargs)
 
 
 def test_missing_greenlet_through_a_class_of_the_user(

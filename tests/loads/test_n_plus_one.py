@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from loads.conftest import line_of, name
+from loads.conftest import Routing, line_of, name
 from loads.zoo import VERSION, Author, Employee, Engineer, Manager, Node, Post, Tag
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -187,11 +187,12 @@ def recursion(session):
     walk(session.get(Node, 1))
 
 
+@pytest.mark.parametrize("class_", (Session, Routing))
 @pytest.mark.parametrize("key", NPLUS)
-def test_found(key: str, watching: Any, engine: Any) -> None:
-    """One finding for all, with how many objects, and no SG401 beside it."""
+def test_found(key: str, class_: type[Session], watching: Any, engine: Any) -> None:
+    """One finding for all, at the reading, with how many objects, and no SG401 beside it."""
     function, what, parents = NPLUS[key]
-    with Session(engine) as session:
+    with class_(engine) as session:
         function(session)
     findings = [f for f in watching.end() if f.rule == "SG402" or key != "recursion"]
     (finding,) = findings
@@ -214,29 +215,6 @@ def test_found_in_run_sync(key: str, watching: Any, async_engine: Any) -> None:
 
     asyncio.run(run())
     (finding,) = [f for f in watching.end() if f.rule == "SG402"]
-    assert f"SG402 {what}" == name(finding)
-    assert parents == finding.facts["parents"]
-    assert "# read" in line_of(finding)
-
-
-class Routing(Session):
-    """A session class of the application's, through which each statement of it goes."""
-
-    def execute(self, *args: Any, **kwargs: Any) -> Any:
-        return super().execute(*args, **kwargs)
-
-    def scalars(self, *args: Any, **kwargs: Any) -> Any:
-        return super().scalars(*args, **kwargs)
-
-
-@pytest.mark.parametrize("key", NPLUS)
-def test_found_through_a_class_of_the_user(key: str, watching: Any, engine: Any) -> None:
-    """It is the reading that is shown, and not the method by which its statement goes."""
-    function, what, parents = NPLUS[key]
-    with Routing(engine) as session:
-        function(session)
-    findings = [f for f in watching.end() if f.rule == "SG402" or key != "recursion"]
-    (finding,) = findings
     assert f"SG402 {what}" == name(finding)
     assert parents == finding.facts["parents"]
     assert "# read" in line_of(finding)

@@ -98,8 +98,13 @@ def test_pool_that_calls_super(project):
     assert ["SG101 test_leak"] == run.found
 
 
-def test_explicit_begin_after_the_block(project):
-    """Who begins a closed session by name does not do it silently."""
+@pytest.mark.parametrize(
+    ("later", "found"),
+    [("", []), ('session.execute(text("SELECT 1"))', ["SG202 test_it"])],
+    ids=["alone", "then in silence"],
+)
+def test_explicit_begin_after_the_block(project, later, found):
+    """Who begins a closed session by name does not do it silently; who uses it after that, does."""
     test_x = f"""{HEAD}
     def test_it():
         session = Session(engine)
@@ -107,24 +112,10 @@ def test_explicit_begin_after_the_block(project):
             session.execute(text("SELECT 1"))
         with session.begin():
             session.execute(text("SELECT 1"))
+        {later}
     """
     run = project({"test_x.py": test_x}).run()
-    assert [] == run.found
-
-
-def test_silent_beginning_after_an_explicit_one(project):
-    """What came between does not make it any louder."""
-    test_x = f"""{HEAD}
-    def test_it():
-        session = Session(engine)
-        with session:
-            session.execute(text("SELECT 1"))
-        with session.begin():
-            session.execute(text("SELECT 1"))
-        session.execute(text("SELECT 1"))
-    """
-    run = project({"test_x.py": test_x}).run()
-    assert ["SG202 test_it"] == run.found
+    assert found == run.found
 
 
 def test_errors_of_fixtures_show_the_users_code(project):

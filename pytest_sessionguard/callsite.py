@@ -44,11 +44,6 @@ class Trace(NamedTuple):
     doors: int = 0
 
     @property
-    def by_session(self) -> bool:
-        """Tell whether a session did it for the user."""
-        return bool(self.doors & SESSION)
-
-    @property
     def is_async(self) -> bool:
         """Tell whether an async session stands between."""
         return bool(self.doors & ASYNC)

@@ -274,7 +274,7 @@ def _judge(services: Services, scope: Scope) -> list[Finding]:
     apart.escaped = [thing for thing in things if thing.is_escaped]
     if not (apart.breaches or apart.reopened or apart.escaped):
         return []
-    apart.leases = {id(lease): lease for lease in leases if lease.is_escaped}
+    apart.leases = {lease: None for lease in leases if lease.is_escaped}
     guard.settle([apart])
     apart.lost = [lease for lease in leases if lease.is_escaped and lease in lease.account.lost]
     return guard.judge_now(apart)

@@ -124,7 +124,7 @@ class Ledger:
             self._prune(record)
             self._shared.setdefault(record, []).append(lease)
         self.out[record] = self.newest = lease
-        lease.account.leases[id(lease)] = lease
+        lease.account.leases[lease] = None
         if self.find_scope is not None:
             scope = self.find_scope()
             if scope is not None:
@@ -145,7 +145,7 @@ class Ledger:
             self._prune(record)
             return
         account = lease.account
-        account.leases.pop(id(lease), None)
+        account.leases.pop(lease, None)
         if lease.proxy() is None and account.is_due and not _may_be_another(lease):
             account.lost.append(lease)
 
@@ -258,7 +258,7 @@ class Ledger:
             Its record, or None where it took no connection, or is another owner's.
         """
         account = self.current
-        records = [lease.session for lease in account.lost] + list(account.sessions.values())
+        records = [lease.session for lease in account.lost] + list(account.sessions)
         return next((r for r in records if r is not None and r.key == key), None)
 
     def use_session(self, record: SessionRecord, lease: Lease) -> None:
@@ -271,13 +271,13 @@ class Ledger:
         account = record.account
         lease.session = record
         if lease.account is not account:
-            lease.account.leases.pop(id(lease), None)
+            lease.account.leases.pop(lease, None)
             lease.account = account
-            account.leases[id(lease)] = lease
+            account.leases[lease] = None
         if lease.scope is not record.scope:
             self._move_to_scope(lease, record.scope)
         if account.is_due:
-            account.sessions[id(record)] = record
+            account.sessions[record] = None
 
     @staticmethod
     def _move_to_scope(lease: Lease, scope: Scope | None) -> None:
@@ -305,9 +305,7 @@ class Ledger:
             trace: Where.
             in_block: Whether the end of its own ``with`` block closed it.
         """
-        sessions = record.account.sessions
-        if sessions:
-            sessions.pop(id(record), None)
+        record.account.sessions.pop(record, None)
         if record.in_block and record.reopened is not None:
             return  # what its block had closed began again: that stays told, closed or not
         record.ended = trace
@@ -331,7 +329,7 @@ class Ledger:
         records = [reference() for reference in self._shared.keyrefs()]
         shared = [lease for r in records if r is not None for lease in self._shared.get(r, ())]
         leases = [*(lease for lease in shared if lease.is_out), *list(self.out.values())]
-        return list({id(lease): lease for lease in leases}.values())
+        return list(dict.fromkeys(leases))
 
     def _prune(self, record: Any) -> None:
         """Drop what ended of the leases that share a record."""
@@ -340,7 +338,7 @@ class Ledger:
             if lease.is_out:
                 still_out.append(lease)
             else:
-                lease.account.leases.pop(id(lease), None)
+                lease.account.leases.pop(lease, None)
         if still_out:
             self._shared[record] = still_out
 

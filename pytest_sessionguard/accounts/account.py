@@ -82,8 +82,8 @@ class Account:
         self.severities = severities or {}
         self.is_due = owner.kind != "import"
         self.failed = False
-        self.leases: dict[int, Lease] = {}
-        self.sessions: dict[int, SessionRecord] = {}
+        self.leases: dict[Lease, None] = {}
+        self.sessions: dict[SessionRecord, None] = {}
         self.lost: list[Lease] = []
         self.reopened: list[SessionRecord] = []
         self.crossings: list[Crossing] = []
@@ -115,7 +115,7 @@ class Account:
 
     def open_leases(self) -> list[Lease]:
         """Return the leases that are out and have not been told yet."""
-        return [lease for lease in list(self.leases.values()) if not lease.told and lease.is_out]
+        return [lease for lease in list(self.leases) if not lease.told and lease.is_out]
 
     def lost_leases(self) -> list[Lease]:
         """Return the leases that the garbage collector ended and that have not been told yet."""
@@ -133,7 +133,7 @@ class Account:
 
     def open_sessions(self) -> list[SessionRecord]:
         """Return the sessions that took a connection, were not closed since, and are not told."""
-        return [record for record in list(self.sessions.values()) if not record.told]
+        return [record for record in list(self.sessions) if not record.told]
 
     def faulty_handovers(self) -> list[Handover]:
         """Return what was handed to work that outlives it, and has not been told yet."""

@@ -62,7 +62,7 @@ def _judge_leases(scope: Scope, handed: list[Any]) -> bool:
 def _judge_sessions(scope: Scope, handed: list[Any]) -> bool:
     wrong = False
     for record, runner in scope.sessions:
-        in_use = id(record) in record.account.sessions and not record.is_idle
+        in_use = record in record.account.sessions and not record.is_idle
         if in_use and not record.told and scope.is_done(runner) and not _is_handed(record, handed):
             record.is_escaped = wrong = True
             record.account.escaped.append(record)

@@ -45,9 +45,9 @@ class Opened(Scope):
         Args:
             lease: The lease.
         """
-        lease.account.leases.pop(id(lease), None)
+        lease.account.leases.pop(lease, None)
         lease.account = self.account
-        self.account.leases[id(lease)] = lease
+        self.account.leases[lease] = None
         self.taken.append(lease)
 
     def left_sessions(self) -> list[SessionRecord]:

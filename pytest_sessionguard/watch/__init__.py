@@ -130,6 +130,7 @@ class Watchers:
 
     def _install_all(self) -> None:
         from pytest_sessionguard.watch.changes import ChangeWatch
+        from pytest_sessionguard.watch.departures import DepartureWatch
         from pytest_sessionguard.watch.engines import EngineWatch
         from pytest_sessionguard.watch.expectations import ExpectationWatch
         from pytest_sessionguard.watch.faults import FaultWatch
@@ -155,6 +156,7 @@ class Watchers:
             engines,
             pools,
             self._sessions,
+            DepartureWatch(self._shield),
             SharingWatch(self._ledger, self._shield),
             faults,
             self._loads,

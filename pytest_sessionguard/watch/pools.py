@@ -129,8 +129,12 @@ class PoolWatch:
 
         def connect(self: Any) -> Any:
             __tracebackhide__ = True  # pytest's tracebacks are to stay as they were
-            pool = getattr(self, KEY, None)
-            if out and pool is not None and pool.ledger is ledger:
+            try:
+                pool = self._sessionguard
+                is_known = pool.ledger is ledger
+            except AttributeError:  # it is the first time
+                is_known = False
+            if out and is_known:
                 meet(pool)
             try:
                 proxy = original(self)
@@ -138,7 +142,7 @@ class PoolWatch:
                 watch._shield.run(partial(watch._tell_holders, error, self))
                 raise
             try:
-                if pool is None or pool.ledger is not ledger:
+                if not is_known:
                     pool = know_pool(ledger, self)
                 record = find_record(proxy)
                 lease = Lease(refer(proxy), capture(), ledger.current, pool, get_ident())

@@ -14,12 +14,13 @@ from sqlalchemy.orm import Session, SessionTransactionOrigin
 
 from pytest_sessionguard.accounts import SessionRecord
 from pytest_sessionguard.callsite import Trace, Tracer
+from pytest_sessionguard.files import SESSION
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.changes import ChangeWatch
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import KEY, refer
-from pytest_sessionguard.watch.provenance import know_session, mark_one
+from pytest_sessionguard.watch.provenance import know_session
 
 
 class SessionWatch:
@@ -55,8 +56,6 @@ class SessionWatch:
         for name in ("close", "reset", "invalidate"):
             if name in Session.__dict__:  # `reset` came with SQLAlchemy 2.0.22
                 wrap(Session, name, self._make_close)
-        wrap(Session, "expunge", self._make_expunge)
-        wrap(Session, "expunge_all", self._make_expunge_all)
         self.install_async()
 
     def install_async(self) -> None:
@@ -133,7 +132,7 @@ class SessionWatch:
                 if lease is None or lease.proxy() is not proxy:
                     lease = ledger.find_lease(proxy)
                 # A session bound to a connection (a savepoint harness) took nothing itself.
-                if lease is None or lease.session is not None or not lease.trace.by_session:
+                if lease is None or lease.session is not None or not lease.trace.doors & SESSION:
                     return
                 try:
                     record = session._sessionguard
@@ -199,32 +198,6 @@ class SessionWatch:
 
         return close
 
-    def _make_expunge(self, original: Any) -> Any:
-        def expunge(self: Any, instance: Any) -> None:
-            __tracebackhide__ = True
-            watch._mark_one(self, instance)
-            original(self, instance)
-
-        watch = self
-        return expunge
-
-    def _make_expunge_all(self, original: Any) -> Any:
-        # Every way to close a session leads here (``Session._close_impl``), and on each instance it
-        # is written which session it leaves.
-        def expunge_all(self: Any) -> None:
-            __tracebackhide__ = True
-            try:
-                record = self._sessionguard
-                for state in self.identity_map.all_states():
-                    state._sessionguard = record
-            except Exception as error:
-                if hasattr(self, KEY):
-                    failed(error)
-            original(self)
-
-        failed = self._shield.report
-        return expunge_all
-
     # `async def`, so that `inspect.iscoroutinefunction` and autospecs see what they saw.
 
     def _make_async_enter(self, original: Any) -> Any:
@@ -281,14 +254,6 @@ class SessionWatch:
         look = self._changes.look
         self.async_close = close.__code__
         return close
-
-    def _mark_one(self, session: Any, instance: Any) -> None:
-        try:
-            record = getattr(session, KEY, None)
-            if record is not None:
-                mark_one(session, instance, record)
-        except Exception as error:
-            self._shield.report(error)
 
     def _enter(self, session: Any) -> None:
         try:

@@ -127,7 +127,9 @@ PLACES = (
     "watch.expectations.ExpectationWatch.install",
     "watch.expectations._expect",
     "watch.expectations._members_of",
-    "watch.sessions.mark_one",
+    "watch.departures.DepartureWatch.__init__",
+    "watch.departures.DepartureWatch.install",
+    "watch.departures.mark_one",
 )
 
 

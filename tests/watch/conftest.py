@@ -60,7 +60,7 @@ class Watching:
     @property
     def lease(self) -> Lease:
         """The one lease of the test, out or lost."""
-        (lease,) = [*self.account.leases.values(), *self.account.lost]
+        (lease,) = [*self.account.leases, *self.account.lost]
         return lease
 
     @property

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from pytest_sessionguard.callsite import FRAMES, Tracer, render
+from pytest_sessionguard.files import SESSION
 
 ONE = text("SELECT 1")
 HERE = "tests/watch/test_callsites.py"
@@ -463,7 +464,7 @@ def test_capture_begins_with_its_caller() -> None:
     )
     assert trace.passes(here.__code__)
     assert not trace.passes(line_of.__code__)
-    assert (False, False, False) == (trace.by_session, trace.is_async, trace.is_scoped)
+    assert (False, False, False) == (bool(trace.doors & SESSION), trace.is_async, trace.is_scoped)
 
 
 def by_session_execute(engine: Any) -> Any:
@@ -532,7 +533,7 @@ def test_every_way_on_its_own(way: Any, watching: Any, engine: Any) -> None:
     marks = ("here",) if way is take_directly else ("line",)
     path, line, _ = watching.where(watching.newest)[0]
     assert (HERE, line_of(way, *marks)) == (path, line)
-    assert isinstance(thing, Session) == watching.newest.trace.by_session
+    assert isinstance(thing, Session) == bool(watching.newest.trace.doors & SESSION)
     thing.close()
 
 
@@ -540,9 +541,9 @@ def test_by_session(watching: Any, engine: Any) -> None:
     """A trace knows whether the way led through a session."""
     with Session(engine) as session:
         session.execute(ONE)
-        assert watching.newest.trace.by_session
+        assert watching.newest.trace.doors & SESSION
     with engine.connect():
-        assert not watching.newest.trace.by_session
+        assert not watching.newest.trace.doors & SESSION
 
 
 def test_by_async_session(watching: Any, database: str) -> None:
@@ -551,8 +552,8 @@ def test_by_async_session(watching: Any, database: str) -> None:
     async def work(engine: Any) -> None:
         async with AsyncSession(engine) as session:
             await session.execute(ONE)
-            assert watching.newest.trace.by_session
+            assert watching.newest.trace.doors & SESSION
         async with engine.connect():
-            assert not watching.newest.trace.by_session
+            assert not watching.newest.trace.doors & SESSION
 
     run_async(work, database)

@@ -206,8 +206,7 @@ class Ledger:
             load = loads.get(key)
             if load is None:
                 load = loads[key] = Load(access, record)
-            load.count += 1
-            load.parents.add(access.parent)
+            load.add(access)
 
     def add_fault(self, fault: Fault) -> None:
         """Enter that SQLAlchemy raised an exception which says that a session is missing.

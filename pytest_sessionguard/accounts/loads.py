@@ -22,12 +22,24 @@ class Access:
         trace: Where it was read.
         asked: Whether `AsyncAttrs.awaitable_attrs` was asked for it.
         parent: What tells its object from others.
+        batch: What tells the calls that share its session from each other; None where none do.
         origin: Where its object was loaded, if that is known.
         outer: The reading in the middle of which it stands.
         is_sent: Whether a statement was executed for it.
     """
 
-    __slots__ = ("asked", "is_sent", "key", "kind", "model", "origin", "outer", "parent", "trace")
+    __slots__ = (
+        "asked",
+        "batch",
+        "is_sent",
+        "key",
+        "kind",
+        "model",
+        "origin",
+        "outer",
+        "parent",
+        "trace",
+    )
 
     def __init__(
         self,
@@ -38,6 +50,7 @@ class Access:
         *,
         asked: bool = False,
         parent: int = 0,
+        batch: int | None = None,
         origin: Trace | None = None,
     ) -> None:
         self.model = model
@@ -46,6 +59,7 @@ class Access:
         self.trace = trace
         self.asked = asked
         self.parent = parent
+        self.batch = batch
         self.origin = origin
         self.outer: Access | None = None
         self.is_sent = False
@@ -65,18 +79,21 @@ class Load:
         kind: As of `Access`.
         asked: Whether `AsyncAttrs.awaitable_attrs` was asked for it.
         session: The session that loaded it, if it is known.
-        origin: Where the first of its objects was loaded, if that is known.
+        origin: Where its objects were loaded, if that is known.
         count: How many times it was loaded.
         parents: What tells the objects from each other.
+        is_repeated: Whether it was loaded for two objects in one call.
         error: The exception that came instead, by the name of its class.
         told: Whether a finding has told it.
     """
 
     __slots__ = (
+        "_batches",
         "asked",
         "attribute",
         "count",
         "error",
+        "is_repeated",
         "kind",
         "origin",
         "parents",
@@ -94,8 +111,23 @@ class Load:
         self.origin = access.origin
         self.count = 0
         self.parents: set[int] = set()
+        self.is_repeated = False
+        self._batches: dict[int | None, int] = {}
         self.error = error
         self.told = False
+
+    def add(self, access: Access) -> None:
+        """Count one more reading.
+
+        Args:
+            access: It.
+        """
+        self.count += 1
+        self.parents.add(access.parent)
+        if not self.is_repeated:
+            first = self._batches.setdefault(access.batch, access.parent)
+            if first != access.parent:
+                self.is_repeated, self.origin = True, access.origin
 
 
 class Fault:

@@ -28,6 +28,7 @@ class SessionRecord:
             and whether that was the end of its own block.
         reopened: Where it began again after that.
         lives: How often it began again, by right or not.
+        steps: How many statements and flushes it was asked for, those for a reading aside.
         added: That somebody has added a new object in its transaction.
         written: That it has written something which its transaction will keep or drop.
         is_looked_at: Whether what it drops has been looked at already while it is being closed.
@@ -46,6 +47,7 @@ class SessionRecord:
     access: Access | None = None
     key: object = None
     lives: int = 0
+    steps: int = 0
     added: Any = None
     written: Any = None
     is_looked_at: bool = False

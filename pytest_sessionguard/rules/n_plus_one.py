@@ -25,7 +25,10 @@ def names_of_authors(engine):
 ## How it is seen
 As SG401 sees a load, and here also what was awaited by `awaitable_attrs`. The same relationship or
 deferred column, read at the same place through one session for two or more objects, is one finding;
-a session that is closed and begins again, as that of a registry, counts as another one.
+a session that is closed and begins again, as that of a registry, counts as another one. Where a
+test or a fixture made the session, or a registry keeps it, no other statement and no flush may lie
+between two of the loads: two requests that share it, and read the attribute of one object each,
+have a session each in production.
 Columns that a commit expired are left to SG401. The rule is off where another plugin that looks for
 N+1 is active (pytest-queryguard, queryspy, pytest-querycount), unless a setting asks for it.
 
@@ -54,7 +57,7 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     return [
         tell_load(load, render)
         for load in list(account.loads.values())
-        if not load.told and load.kind != "expired" and len(load.parents) > 1
+        if not load.told and load.kind != "expired" and load.is_repeated
     ]
 
 

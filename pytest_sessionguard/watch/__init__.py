@@ -145,7 +145,9 @@ class Watchers:
         changes = ChangeWatch(self._ledger, self._shield, self._root)
         self._sessions = SessionWatch(self._ledger, self._shield, changes)
         faults = FaultWatch(self._ledger, self._shield, self._explain)
-        self._loads = LoadWatch(self._ledger, self._shield, faults, changes.note_statement)
+        self._loads = LoadWatch(
+            self._ledger, self._shield, faults, changes.note_statement, self._root
+        )
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
         self._handovers = HandoverWatch(self._ledger, self._shield, self._sessions)
         engines = EngineWatch(self._ledger, self._shield)

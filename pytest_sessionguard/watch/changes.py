@@ -165,6 +165,8 @@ class ChangeWatch:
             record = session.__dict__.get(KEY)
             if record is None or not session.in_transaction():
                 return
+            if record.access is None:
+                record.steps += 1
             if _is_of_now(record.written, session):
                 return
             if type(statement) is TextClause and not writes(statement.text):

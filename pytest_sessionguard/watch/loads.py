@@ -24,6 +24,7 @@ from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.faults import CARRIERS, FaultWatch
 from pytest_sessionguard.watch.patches import Patches
+from pytest_sessionguard.watch.places import is_test_code
 from pytest_sessionguard.watch.private import (
     find_attribute_loader,
     find_result_counter,
@@ -45,6 +46,7 @@ class LoadWatch:
         faults: What is told of readings that fail.
         wrote: What is told of statements that are no queries, once they were executed: the session,
             the statement and its result.
+        root: The folder of the project.
 
     Attributes:
         met: What is told of relationships that were found without a statement.
@@ -56,11 +58,13 @@ class LoadWatch:
         shield: Shield,
         faults: FaultWatch,
         wrote: Callable[[Any, Any, Any], None],
+        root: str,
     ) -> None:
         self._ledger = ledger
         self._shield = shield
         self._faults = faults
         self._wrote = wrote
+        self._root = root
         self._patches = Patches()
         self._tracer = Tracer()
         self.met: Callable[[Any, str, Any, Trace], None] | None = None
@@ -85,14 +89,17 @@ class LoadWatch:
 
         def execute(self: Any, statement: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
+            refused = None
             try:
-                is_asked = self._sessionguard.access is not None
+                record = self._sessionguard
+                if record.access is None:
+                    record.steps += 1
+                else:
+                    refused = refuse(record)
             except AttributeError:  # a session that is older than the watching
-                is_asked = False
-            if is_asked:
-                refused = refuse(self._sessionguard)
-                if refused is not None:
-                    raise refused
+                pass
+            if refused is not None:
+                raise refused
             result = original(self, statement, *args, **kwargs)
             if not getattr(statement, "is_select", False):
                 wrote(self, statement, result)
@@ -178,8 +185,15 @@ class LoadWatch:
         )
         if session is None or record is None:
             return access, None
+        if self._is_shared(record):
+            access.batch = record.steps
         access.outer, record.access = record.access, access
         return access, record
+
+    def _is_shared(self, record: SessionRecord) -> bool:
+        """Tell whether several calls may use a session that have one each in production."""
+        is_lent = record.account.owner.kind == "fixture" or is_test_code(record.opened, self._root)
+        return record.is_scoped or is_lent
 
     def _end(self, access: Access, record: SessionRecord, state: Any, value: Any) -> None:
         """Enter what came of a reading that has not failed."""

@@ -116,6 +116,8 @@ PLACES = (
     "watch.loads.find_result_counter",
     "watch.loads.find_origin",
     "watch.loads.find_record",
+    "accounts.loads.Load.add",
+    "watch.loads.is_test_code",
     "watch.loads.know_session",
     "watch.faults.FaultWatch.__init__",
     "watch.faults.FaultWatch.install",

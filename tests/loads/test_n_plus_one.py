@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, load_only, scoped_session, selectinload, sessionmaker
 
-from pytest_sessionguard.model import Severity
+from pytest_sessionguard.model import Owner, Severity
 
 
 def every(session: Any, model: Any, *options: Any) -> Any:
@@ -95,12 +95,6 @@ def while_loop(session):
     authors = list(every(session, Author))
     while authors:
         authors.pop().posts  # read
-
-
-@finds("Author.posts relationship", 3)
-def many_queries(session):
-    for number in (1, 2, 3):
-        session.get(Author, number).posts  # read
 
 
 @finds("Author.posts relationship", 3)
@@ -218,6 +212,132 @@ def test_found_in_run_sync(key: str, watching: Any, async_engine: Any) -> None:
     assert f"SG402 {what}" == name(finding)
     assert parents == finding.facts["parents"]
     assert "# read" in line_of(finding)
+
+
+def kept_since_they_were_made(session: Any) -> Any:
+    kept = [Author(name="new one"), Author(name="new two")]
+    session.add_all(kept)
+    session.commit()
+    new = session.scalars(select(Author).where(Author.name.like("new %")))
+    return kept, [author.posts for author in new]
+
+
+def kept_and_refreshed(session: Any) -> Any:
+    kept = [Author(name="new one"), Author(name="new two")]
+    session.add_all(kept)
+    session.flush()
+    for author in kept:
+        session.refresh(author)
+    return [author.posts for author in every(session, Author)]
+
+
+def after_a_commit(session: Any) -> Any:
+    authors = every(session, Author)
+    session.commit()
+    return [(author.name, author.posts) for author in authors]
+
+
+def beside_a_deferred_column(session: Any) -> Any:
+    return [(author.bio, author.posts) for author in every(session, Author)]
+
+
+def through_another_relationship(session: Any) -> Any:
+    posts = every(session, Post)
+    return [post.author.posts for post in posts if post.author]
+
+
+@pytest.mark.parametrize(
+    "work",
+    (
+        kept_since_they_were_made,
+        kept_and_refreshed,
+        after_a_commit,
+        beside_a_deferred_column,
+        through_another_relationship,
+    ),
+)
+def test_objects_that_were_loaded_one_by_one(work: Any, watching: Any, engine: Any) -> None:
+    """However they came, one call reads the attribute of several."""
+    with Session(engine) as session:
+        work(session)
+    found = [f for f in watching.end() if "SG402 Author.posts relationship" == name(f)]
+    assert [True] == [f.facts["parents"] > 1 for f in found]
+
+
+def read_one(session: Any, number: int) -> Any:
+    return session.get(Author, number).posts  # read
+
+
+def read_all(session: Any) -> Any:
+    return [author.posts for author in every(session, Author)]  # read
+
+
+def make_as_the_application(engine: Any, how: str = "Session(engine)") -> Any:
+    space = {"Session": Session, "scoped_session": scoped_session, "sessionmaker": sessionmaker}
+    exec(compile(f"def make(engine): return {how}", "/project/app.py", "exec"), space)
+    return space["make"](engine)
+
+
+def make_in_a_registry(engine: Any) -> Any:
+    return make_as_the_application(engine, "scoped_session(sessionmaker(engine))()")
+
+
+def test_a_query_for_each_object(watching: Any, engine: Any) -> None:
+    """In a session of the application it is the same fault."""
+    with make_as_the_application(engine) as session:
+        for number in (1, 2, 3):
+            read_one(session, number)
+    (finding,) = watching.end()
+    assert "SG402 Author.posts relationship" == name(finding)
+    assert 3 == finding.facts["parents"] == finding.facts["count"]
+
+
+@pytest.mark.parametrize("make", (Session, make_in_a_registry))
+def test_requests_that_share_a_session(make: Any, watching: Any, engine: Any) -> None:
+    """Each has a session of its own in production, so one object each is no N+1."""
+    with make(engine) as session:
+        for number in (1, 2, 3):
+            read_one(session, number)
+    assert {"SG401"} == {finding.rule for finding in watching.end()}
+
+
+def test_requests_that_share_a_session_of_a_fixture(watching: Any, engine: Any) -> None:
+    """Also where the fixture let the application make it."""
+    watching.guard.start_fixture("key", Owner("fixture", "fixture `session`"), {})
+    session = make_as_the_application(engine)
+    watching.guard.leave_fixture("key", ready=True)
+    with session:
+        for number in (1, 2, 3):
+            read_one(session, number)
+    assert {"SG401"} == {finding.rule for finding in watching.end()}
+
+
+@pytest.mark.parametrize("make", (Session, make_in_a_registry))
+def test_requests_that_make_objects(make: Any, watching: Any, engine: Any) -> None:
+    """Nor is what each of them has made, and reads before it commits."""
+    with make(engine) as session:
+        for _ in range(3):
+            author = Author(name="new")
+            session.add(author)
+            session.flush()
+            author.posts
+    assert {"SG401"} == {finding.rule for finding in watching.end()}
+
+
+@pytest.mark.parametrize("make", (Session, make_in_a_registry))
+def test_one_of_the_requests_that_share_a_session(make: Any, watching: Any, engine: Any) -> None:
+    """What one of them reads of many objects stays one, beside those of the others."""
+    with make(engine) as session:
+        for number in (1, 2, 3):
+            read_one(session, number)
+            session.expunge_all()
+        for _ in range(2):
+            read_all(session)
+            session.expunge_all()
+    (finding,) = [f for f in watching.end() if f.rule == "SG402"]
+    assert "SG402 Author.posts relationship" == name(finding)
+    assert (3, 6) == (finding.facts["parents"], finding.facts["count"])
+    assert "every(session, Author)]" in line_of(finding)
 
 
 NONE: dict[str, Callable[[Any], Any]] = {}

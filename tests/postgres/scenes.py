@@ -50,6 +50,14 @@ def processes_of(folder: Path) -> dict[int, str]:
     return found
 
 
+def _parent_of(pid: int) -> int:
+    """Return the parent of a process, or 0 where it is gone."""
+    with suppress(OSError):
+        # The name in parentheses may hold anything; the state and the parent follow it.
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
 class Scene:
     """Start clients in a temporary folder of their own, and see what they leave.
 
@@ -134,7 +142,9 @@ class Scene:
 
     def keepers(self) -> list[int]:
         """Return the keepers that run in this scene."""
-        return [pid for pid, line in processes_of(self.folder).items() if "start(brief)" in line]
+        found = [pid for pid, line in processes_of(self.folder).items() if "start(brief)" in line]
+        # What a keeper starts looks like a keeper between its `fork` and its `exec`.
+        return [pid for pid in found if _parent_of(pid) not in found]
 
     def servers(self) -> list[int]:
         """Return the Postgres servers (not their children) that run in this scene."""

@@ -203,7 +203,7 @@ class Project:
         """Run pytest on the suite, by default in this process.
 
         Args:
-            args: Arguments; with ``-n`` the run gets a process of its own.
+            args: Arguments; with ``-n`` the run gets a process of its own, and needs pytest-xdist.
             subprocess: Whether the run gets a process of its own.
             timeout: How many seconds such a process may take.
             sabotage: What to break of the guard while the run lasts, in this process.
@@ -212,7 +212,10 @@ class Project:
         Returns:
             What came of it.
         """
-        if subprocess or any(arg.startswith("-n") for arg in args):
+        if any(arg.startswith("-n") for arg in args):
+            pytest.importorskip("xdist")
+            subprocess = True
+        if subprocess:
             return self._run_apart(args, timeout, env)
         with _alone(), pytest.MonkeyPatch.context() as patch:
             for name, value in env.items():

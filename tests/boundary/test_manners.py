@@ -502,7 +502,6 @@ def test_severities(severity: str, run_suite: Any) -> None:
 
 def test_xdist(run_suite: Any) -> None:
     """Findings of services and news of patterns arrive from workers."""
-    pytest.importorskip("xdist")
     run = run_suite(
         FAULTY,
         """

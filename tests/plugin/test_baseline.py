@@ -100,7 +100,6 @@ def came_to(run: Run) -> tuple[object, ...]:
 @pytest.mark.parametrize("workers", ["-n0", "-n2", "-n4"])
 def test_same_gate_everywhere(project, workers):
     """One process or many, in any order: the same record and the same verdict."""
-    pytest.importorskip("xdist")
     suite = project({**make_old_suite(15), "conftest.py": SHUFFLE})
     suite.run(BASELINE, UPDATE, SEED="1")
     recorded = (suite.path / FILE).read_bytes()
@@ -118,7 +117,6 @@ def test_same_gate_everywhere(project, workers):
 
 def test_killed_worker(project):
     """A worker that dies changes no verdict on what the others ran, and nothing is called gone."""
-    pytest.importorskip("xdist")
     suite = project(make_old_suite(10))
     suite.run(BASELINE, UPDATE)
     recorded = (suite.path / FILE).read_bytes()

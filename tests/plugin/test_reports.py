@@ -121,7 +121,6 @@ def test_facts_of_the_run(project):
 
 def test_same_under_xdist(project):
     """One process, two workers and four, in any order, come to the same report."""
-    pytest.importorskip("xdist")
     shuffle = """
         import random
 
@@ -152,7 +151,6 @@ def test_same_under_xdist(project):
 
 def test_worker_killed(project):
     """A worker that dies takes nothing with it that its tests had brought."""
-    pytest.importorskip("xdist")
     suite = project(
         {
             "app.py": APP,
@@ -179,7 +177,6 @@ def test_worker_killed(project):
 
 def test_no_worker_left(project):
     """A run whose last worker died is told as interrupted."""
-    pytest.importorskip("xdist")
     suite = project(
         {
             "app.py": APP,
@@ -207,8 +204,6 @@ def test_no_worker_left(project):
 @pytest.mark.parametrize("args", [("-x",), ("--maxfail=1",), ("-x", "-n1")])
 def test_stopped_at_the_first_failure(project, args):
     """What was found until then is written, and that the run did not come to its end."""
-    if "-n1" in args:
-        pytest.importorskip("xdist")
     suite = project(
         {
             "app.py": APP,
@@ -513,8 +508,6 @@ def properties(path: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize("args", [(), ("-n2",)])
 def test_junit(project, args):
     """The test cases of `--junit-xml` carry their findings as properties, also under xdist."""
-    if args:
-        pytest.importorskip("xdist")
     suite = project(SUITE)
     run = suite.run(*args, "--sessionguard-report=junit", "--junit-xml=build/j.xml")
     told = properties(suite.path / "build" / "j.xml")
@@ -616,8 +609,6 @@ def test_pools(project):
     """How the pools were used stands in the document, whoever of the workers saw the peak."""
     suite = project(SUITE)
     for args in ((), ("-n2",)):
-        if args:
-            pytest.importorskip("xdist")
         suite.run(*args, JSON)
         (pool,) = read(suite)["advice"]["pools"]
         assert (pool["engine"], pool["limit"]) == ("sqlite+pysqlite", 15)

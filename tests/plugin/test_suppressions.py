@@ -211,8 +211,6 @@ NEEDLESS = [
 @pytest.mark.parametrize("workers", [(), ("-n2",)], ids=str)
 def test_markers(project, workers):
     """A marker that ignores what is not there any more is told, once, where it stands."""
-    if workers:
-        pytest.importorskip("xdist")
     run = project({"app.py": APP, "test_x.py": MARKED}).run(*workers, timeout=240)
     assert run.found == []
     assert sorted(unused(run)) == NEEDLESS
@@ -322,8 +320,6 @@ def test_what_the_command_line_decides(project, strong):
 @pytest.mark.parametrize("workers", [(), ("-n2", "--dist=loadfile")], ids=str)
 def test_comments_and_paths(project, workers):
     """Comments of all files that the run imported, and paths, are told where they do nothing."""
-    if workers:
-        pytest.importorskip("xdist")
     app = APP.replace(
         "connection = engine.connect()\n", f"connection = engine.connect()  {COMMENT}\n"
     )

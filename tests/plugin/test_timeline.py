@@ -94,7 +94,6 @@ def test_run(project):
 
 def test_spread(project):
     """Two workers tell the same stories as one process, each in its own name."""
-    pytest.importorskip("xdist")
     suite = project(SUITE)
     alone = read(suite)
     spread = read(suite, "-n2", "--dist=loadfile")
@@ -108,7 +107,6 @@ def test_spread(project):
 
 def test_killed_worker(project):
     """What tests of a worker did before it was killed stays in the report."""
-    pytest.importorskip("xdist")
     document = read(
         project(
             {

@@ -120,7 +120,7 @@ class Load:
         """Count one more reading.
 
         Args:
-            access: It.
+            access: The reading.
         """
         self.count += 1
         self.parents.add(access.parent)

@@ -192,8 +192,9 @@ class LoadWatch:
 
     def _is_shared(self, record: SessionRecord) -> bool:
         """Tell whether several calls may use a session that have one each in production."""
-        is_lent = record.account.owner.kind == "fixture" or is_test_code(record.opened, self._root)
-        return record.is_scoped or is_lent
+        if record.is_scoped or record.account.owner.kind == "fixture":
+            return True
+        return is_test_code(record.opened, self._root)
 
     def _end(self, access: Access, record: SessionRecord, state: Any, value: Any) -> None:
         """Enter what came of a reading that has not failed."""

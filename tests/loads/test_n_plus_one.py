@@ -273,7 +273,8 @@ def read_all(session: Any) -> Any:
 
 
 def make_as_the_application(engine: Any, how: str = "Session(engine)") -> Any:
-    space = {"Session": Session, "scoped_session": scoped_session, "sessionmaker": sessionmaker}
+    space = {each.__name__: each for each in (AsyncSession, Routing, Session)}
+    space |= {"scoped_session": scoped_session, "sessionmaker": sessionmaker}
     exec(compile(f"def make(engine): return {how}", "/project/app.py", "exec"), space)
     return space["make"](engine)
 
@@ -282,14 +283,34 @@ def make_in_a_registry(engine: Any) -> Any:
     return make_as_the_application(engine, "scoped_session(sessionmaker(engine))()")
 
 
-def test_a_query_for_each_object(watching: Any, engine: Any) -> None:
+def read_each(session: Any) -> None:
+    for number in (1, 2, 3):
+        read_one(session, number)
+
+
+@pytest.mark.parametrize("class_", ("Session", "Routing"))
+def test_a_query_for_each_object(class_: str, watching: Any, engine: Any) -> None:
     """In a session of the application it is the same fault."""
-    with make_as_the_application(engine) as session:
-        for number in (1, 2, 3):
-            read_one(session, number)
+    with make_as_the_application(engine, f"{class_}(engine)") as session:
+        read_each(session)
     (finding,) = watching.end()
     assert "SG402 Author.posts relationship" == name(finding)
     assert 3 == finding.facts["parents"] == finding.facts["count"]
+    assert "# read" in line_of(finding)
+
+
+def test_a_query_for_each_object_in_run_sync(watching: Any, async_engine: Any) -> None:
+    """The same in a function that an AsyncSession runs."""
+
+    async def run() -> None:
+        async with make_as_the_application(async_engine, "AsyncSession(engine)") as session:
+            await session.run_sync(read_each)
+        await async_engine.dispose()
+
+    asyncio.run(run())
+    (finding,) = [f for f in watching.end() if f.rule == "SG402"]
+    assert "SG402 Author.posts relationship" == name(finding)
+    assert 3 == finding.facts["parents"]
 
 
 @pytest.mark.parametrize("make", (Session, make_in_a_registry))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable
 
 from pytest_sessionguard.accounts.account import Account
+from pytest_sessionguard.clock import Clock
 
 # How long leases of other threads that still run may take to end: a server thread answers its
 # client before it has closed its session.
@@ -19,9 +19,9 @@ def wait_for_threads(accounts: list[Account]) -> None:
     Args:
         accounts: The accounts that are due.
     """
-    pause, deadline = 0.001, time.monotonic() + _GRACE
-    while threads_out(accounts) and time.monotonic() < deadline:
-        time.sleep(pause)
+    pause, deadline = 0.001, Clock.monotonic() + _GRACE
+    while threads_out(accounts) and Clock.monotonic() < deadline:
+        Clock.sleep(pause)
         pause = min(pause * 2, 0.1)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import time
 from collections.abc import Generator, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_sessionguard.clock import Clock
 from pytest_sessionguard.fixtures import SETTINGS
 from pytest_sessionguard.options import Mode
 from pytest_sessionguard.report.document import Document, RunFacts, make_document
@@ -33,7 +33,7 @@ class ReportHooks:
         self._settings = config.stash[SETTINGS]
         self._summary = summary
         self._started = datetime.now(timezone.utc)
-        self._clock = time.monotonic()
+        self._clock = Clock.monotonic()
         self._workers = 1
         self._met: set[str] = set()
         self._lines: list[tuple[str, bool]] = []
@@ -149,7 +149,7 @@ class ReportHooks:
         missing = not self._config.option.keepduplicates and len(self._met) < session.testscollected
         return RunFacts(
             started=self._started.isoformat(timespec="seconds"),
-            seconds=round(time.monotonic() - self._clock, 3),
+            seconds=round(Clock.monotonic() - self._clock, 3),
             python=platform.python_version(),
             sqlalchemy=version("sqlalchemy"),
             pytest=pytest.__version__,

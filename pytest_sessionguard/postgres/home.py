@@ -10,12 +10,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_sessionguard.clock import Clock
 from pytest_sessionguard.postgres.account import Account, reaches
 from pytest_sessionguard.postgres.lock import Lock
 
@@ -171,18 +171,18 @@ def sweep() -> None:
     A folder that notes databases on somebody's server is left for a run on that server, for a week.
     """
     for home in dead_homes():
-        if not home.databases.exists() or time.time() - _modified(home.databases) > 7 * _DAY:
+        if not home.databases.exists() or Clock.time() - _modified(home.databases) > 7 * _DAY:
             remove(home.path)
     for base in temporary_folders():
         for path in base.glob(_UNLOCKED_PREFIX + "*"):
-            if _is_ours(path) and time.time() - _modified(path) > _DAY:
+            if _is_ours(path) and Clock.time() - _modified(path) > _DAY:
                 remove(path)
 
 
 def _modified(path: Path) -> float:
     with suppress(OSError):
         return path.stat().st_mtime
-    return time.time()
+    return Clock.time()
 
 
 def sweep_one(path: Path) -> None:
@@ -191,7 +191,7 @@ def sweep_one(path: Path) -> None:
     Args:
         path: the folder.
     """
-    end = time.monotonic() + 2
+    end = Clock.monotonic() + 2
     while _is_ours(path):
         with _claimed(path) as taken:
             if taken:
@@ -199,9 +199,9 @@ def sweep_one(path: Path) -> None:
                     remove(path)
                 return
         # The system closes the files of a killed process one after the other, its lock maybe last.
-        if time.monotonic() > end:
+        if Clock.monotonic() > end:
             return
-        time.sleep(0.02)
+        Clock.sleep(0.02)
 
 
 def remove(path: Path) -> None:
@@ -212,8 +212,8 @@ def remove(path: Path) -> None:
     """
     _stop_server(path / "data")
     # A last process of the server, or of a killed initdb, may write while the folder is emptied.
-    end = time.monotonic() + 10
-    while path.exists() and time.monotonic() < end:
+    end = Clock.monotonic() + 10
+    while path.exists() and Clock.monotonic() < end:
         # The lock's file last: killed half way, we leave what the next sweep knows for dead.
         rest = [child for child in path.iterdir() if child.name != "alive"]
         for child in rest:
@@ -222,7 +222,7 @@ def remove(path: Path) -> None:
             else:
                 child.unlink(missing_ok=True)
         if any(child.exists() for child in rest):
-            time.sleep(0.05)
+            Clock.sleep(0.05)
         else:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -235,13 +235,13 @@ def _stop_server(data: Path) -> None:
     except (OSError, ValueError):
         return
     for number in (signal.SIGQUIT, signal.SIGKILL):
-        end = time.monotonic() + 5
+        end = Clock.monotonic() + 5
         # By its command line, which names the data folder: the number alone may be another
         # process's by now.
-        while str(data) in _command_line(pid) and time.monotonic() < end:
+        while str(data) in _command_line(pid) and Clock.monotonic() < end:
             with suppress(OSError):
                 os.kill(pid, number)
-            time.sleep(0.05)
+            Clock.sleep(0.05)
 
 
 def _command_line(pid: int) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
+
+from pytest_sessionguard.clock import Clock
 
 if sys.platform == "win32":
     import msvcrt
@@ -81,7 +82,7 @@ class Lock:
         # Polled, for Windows has no lock to wait on with a way out, and a Ctrl-C has to be heard at
         # once.
         while not self.take():
-            time.sleep(0.02)
+            Clock.sleep(0.02)
         return self
 
     def __exit__(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from pytest_sessionguard.accounts import Access, Account, Lease, SessionRecord
 from pytest_sessionguard.callsite import Trace, render
+from pytest_sessionguard.clock import Clock
 from pytest_sessionguard.timeline.gauges import Gauges
 from pytest_sessionguard.timeline.story import (
     LeaseBar,
@@ -41,8 +41,8 @@ class Recorder:
     def __init__(self, root: str, process: str = "main") -> None:
         self._root = root
         self._process = process
-        self._began = time.time()
-        self._zero = time.perf_counter()
+        self._began = Clock.time()
+        self._zero = Clock.perf_counter()
         self._gauges = Gauges()
         self._stories: dict[int, Story] = {}
         self._leases: dict[int, LeaseBar] = {}
@@ -248,7 +248,7 @@ class Recorder:
         }
 
     def _now(self) -> float:
-        return round((time.perf_counter() - self._zero) * 1000, 2)
+        return round((Clock.perf_counter() - self._zero) * 1000, 2)
 
     def _next(self) -> int:
         self._number += 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
@@ -18,6 +17,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from pytest_sessionguard.accounts import Address
+from pytest_sessionguard.clock import Clock
 
 _NAME = "pytest-sessionguard"
 _CONNECT = 2
@@ -124,11 +124,11 @@ class Monitor:
             self._end(asker)
 
     def _time(self, home: Address, asker: Asker, pids: list[int]) -> list[Any]:
-        begin = time.perf_counter()
+        begin = Clock.perf_counter()
         rows = asker.ask(pids)
         times = self._times.setdefault(home, [])
         if len(times) < _TRIES:
-            times.append(time.perf_counter() - begin)
+            times.append(Clock.perf_counter() - begin)
         return rows
 
     def close(self) -> None:

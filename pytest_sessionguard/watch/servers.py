@@ -8,7 +8,6 @@ in passing, one question for all, and only a server that is near.
 
 from __future__ import annotations
 
-import time
 from asyncio import CancelledError
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
 from pytest_sessionguard.accounts import Burden, Lease, Seat, Suspect
+from pytest_sessionguard.clock import Clock
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.monitor import Monitor
@@ -73,7 +73,7 @@ class ServerWatch:
         """
         for pause in _PAUSES if suspects else ():
             if pause:
-                time.sleep(pause)
+                Clock.sleep(pause)
             if not self._look(suspects):
                 return
 
@@ -92,7 +92,7 @@ class ServerWatch:
         left = self._find_idle(lasts)
         for pause in _SHORT_PAUSES if left else ():
             if pause:
-                time.sleep(pause)
+                Clock.sleep(pause)
             states = self._ask_all(left)
             answers.update((seat, states.get(seat)) for seat in left)
             idle = self._find_idle(lasts)

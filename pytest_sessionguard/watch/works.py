@@ -6,12 +6,13 @@ import asyncio
 import contextvars
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from functools import partial
 from types import BuiltinMethodType, CodeType, FrameType, FunctionType, MethodType
 from typing import Any
+
+from pytest_sessionguard.clock import Clock
 
 # How often a session that closes waits half a millisecond for a thread which got it. Where that is
 # not about to end it is a finding, and the time well spent.
@@ -213,7 +214,7 @@ def _settle(is_over: Callable[[], bool]) -> None:
     for _ in range(_NAPS):  # counted, for a test may have stopped the clocks
         if is_over():
             return
-        time.sleep(0.0005)
+        Clock.sleep(0.0005)
 
 
 def _is_called(code: CodeType) -> bool:

@@ -16,7 +16,7 @@ NAME = "pytest_sessionguard"
 # Rooms from the ground up: each may import those below it; rooms of one floor know nothing of each
 # other.
 FLOORS: list[set[str]] = [
-    {"model", "shield", "detour", "tally", "extent", "files"},
+    {"clock", "model", "shield", "detour", "tally", "extent", "files"},
     {"callsite", "identity", "survey"},
     {"accounts", "baseline"},
     {"ledger"},

@@ -13,6 +13,7 @@ import pytest
 from pytest_sessionguard.boundary import Services
 from pytest_sessionguard.handle import SessionGuard
 from pytest_sessionguard.postgres.errors import PostgresError
+from pytest_sessionguard.postgres.loops import follow_loops
 from pytest_sessionguard.settings import Settings, read_marks
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 SETTINGS = pytest.StashKey[Settings]()
 SERVICES = pytest.StashKey[Services]()
-# What a worker of xdist is told the port of its run's `Hold` by.
+# What a worker of xdist is told the key of its run's `Hold` by.
 HOLD = "sessionguard_hold"
 
 # What runs an async test, and closes its loop when torn down: pytest-asyncio's fixtures, by the
@@ -100,12 +101,14 @@ def make_async_engine(
     """
     runners = [request.getfixturevalue(name) for name in _RUNNERS if name in request.fixturenames]
     engine = _create_async_engine(request, sessionguard_postgres)
-    yield engine
-    for runner in runners[:1]:
-        run = getattr(runner, "run", None) or runner.run_until_complete
+    if not runners:
+        with follow_loops(engine):
+            yield engine
+    else:
+        yield engine
+        run = getattr(runners[0], "run", None) or runners[0].run_until_complete
         run(engine.dispose())
-    # The loop of a test that ran its own, with `asyncio.run`, is gone: its connections with it.
-    engine.sync_engine.dispose(close=False)
+    engine.sync_engine.dispose(close=False)  # A loop that did not end as it should is gone.
 
 
 async def make_async_engine_in_loop(
@@ -201,15 +204,27 @@ def say(config: pytest.Config, line: str) -> None:
         config: pytest's config.
         line: What to show.
     """
-    screen: Any = config.pluginmanager.get_plugin("terminalreporter")
     capture: Any = config.pluginmanager.get_plugin("capturemanager")
-    if screen is None or config.get_verbosity() < 0:
-        return
     if capture is not None:
         capture.suspend(in_=False)
     try:
-        screen.ensure_newline()
-        screen.write_line(f"sessionguard: {line}")
+        show(config, line)
     finally:
         if capture is not None:
             capture.resume()
+
+
+def show(config: pytest.Config, line: str) -> None:
+    """Show a line of progress where nothing is captured, on a line of its own.
+
+    Args:
+        config: pytest's config.
+        line: What to show.
+    """
+    screen: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if screen is None or config.get_verbosity() < 0:
+        return
+    screen.ensure_newline()
+    if config.get_terminal_writer().width_of_current_line:  # The dots of a spread run.
+        screen.line("")
+    screen.write_line(f"sessionguard: {line}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_sessionguard.fixtures import HOLD, say
+from pytest_sessionguard.fixtures import HOLD, show
 from pytest_sessionguard.plugin.refusal import refuse
 from pytest_sessionguard.settings import Settings
 
@@ -25,18 +25,18 @@ class PostgresHooks:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Let the server that a worker starts stay for the others until the run ends."""
+        """Let the server that a worker starts stay for the others, and hear how it gets on."""
         if self._hold is None:
             from pytest_sessionguard.postgres import Hold
 
-            self._hold = Hold()
-        node.workerinput[HOLD] = self._hold.port
+            self._hold = Hold(partial(show, node.config))
+        node.workerinput[HOLD] = self._hold.key
 
     @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self, config: pytest.Config) -> None:
+    def pytest_unconfigure(self) -> None:
         """Let go of the server, and wait until it is gone."""
         if self._hold is not None:
-            self._hold.end(partial(say, config))
+            self._hold.end()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

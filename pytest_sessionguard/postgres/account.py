@@ -1,4 +1,4 @@
-"""The unprivileged user that runs the server when we are root: Postgres refuses to run as root."""
+"""The user that runs the server: ourselves, or somebody else as Postgres refuses to run as root."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+
+from pytest_sessionguard.postgres.errors import DoorError
 
 _NAMES = ("nobody", "postgres", "daemon")
 
@@ -38,12 +40,22 @@ def pick_account() -> Account | None:
         that has a name: initdb looks its user up and gives up on a bare number.
 
     Raises:
-        LookupError: if there is no such user.
+        DoorError: if there is no such user, or we have no name ourselves.
     """
-    if not is_root():
+    if not hasattr(os, "geteuid"):
         return None
     import pwd
 
+    if not is_root():
+        uid = os.geteuid()
+        try:
+            pwd.getpwuid(uid)
+        except KeyError:
+            raise DoorError(
+                f"the user {uid} has no name on this system, without which initdb does not run",
+                f"useradd --uid {uid} somebody, or run as a user that has one",
+            ) from None
+        return None
     for name in _NAMES:
         try:
             entry = pwd.getpwnam(name)
@@ -51,8 +63,9 @@ def pick_account() -> Account | None:
             continue
         if entry.pw_uid != 0:
             return Account(name, entry.pw_uid, entry.pw_gid)
-    raise LookupError(
-        f"this is root, for whom Postgres does not run, and there is no user {' or '.join(_NAMES)}"
+    raise DoorError(
+        f"this is root, for whom Postgres does not run, and there is no user {' or '.join(_NAMES)}",
+        "run as a user that is not root",
     )
 
 

@@ -61,7 +61,7 @@ def attach(
     run_id: str,
     client: str,
     say: Callable[[str], None],
-    hold: int | None = None,
+    hold: tuple[int, str] | None = None,
 ) -> Postgres:
     """Join the run's server, starting it if nobody has, and wait for a database of our own.
 
@@ -71,7 +71,7 @@ def attach(
         run_id: what the run is known by.
         client: `main`, `gw0`, ...
         say: called with each line of progress; they hold no password.
-        hold: the port of the run's `Hold`, where its tests are spread over workers.
+        hold: the key of the run's `Hold`, where its tests are spread over workers.
 
     Returns:
         The database; close it in the end.
@@ -138,7 +138,7 @@ def _start_keeper(
     run_id: str,
     client: str,
     rendezvous: Rendezvous,
-    hold: int | None,
+    hold: tuple[int, str] | None,
 ) -> tuple[dict[str, Any], Channel]:
     if not sys.executable:
         raise KeeperError(

@@ -79,7 +79,7 @@ def open_cluster(door: str, binaries: Path, account: Account | None, site: Site)
             os.chown(data, account.uid, account.gid)
     except OSError as error:
         raise DoorError(
-            f"cannot give {data} to the user of the server: {error.strerror}", _MEND_USER
+            f"cannot give {data} to the user of the server: {error.strerror}", _mend(account)
         ) from None
     _initialise(binaries, data, account, password, version, site)
     for attempt in range(1, _PORT_ATTEMPTS + 1):
@@ -87,7 +87,7 @@ def open_cluster(door: str, binaries: Path, account: Account | None, site: Site)
         site.say(f"starting Postgres {version} ({door}): server on {LOOPBACK}:{port}")
         process = _start(binaries, data, account, port, site)
         try:
-            taken = not _wait_ready(process, data, site)
+            taken = not _wait_ready(process, data, account, site)
         except BaseException:
             _stop(process)
             raise
@@ -101,7 +101,10 @@ def open_cluster(door: str, binaries: Path, account: Account | None, site: Site)
     )
 
 
-_MEND_USER = "run as a user that is not root, or give a server by its URL"
+def _mend(account: Account | None) -> str:
+    """Name what is left to do where a binary fails, which says itself why."""
+    url = "give a server by its URL: --sessionguard-postgres=URL"
+    return url if account is None else f"run as a user that is not root, or {url}"
 
 
 def ask_version(binaries: Path) -> str:
@@ -224,7 +227,9 @@ def _initialise(
                 process.kill()
                 process.wait()
         if process.returncode:
-            raise DoorError(f"initdb failed: {_last_words(log, process.returncode)}", _MEND_USER)
+            raise DoorError(
+                f"initdb failed: {_last_words(log, process.returncode)}", _mend(account)
+            )
     finally:
         secret.unlink(missing_ok=True)
 
@@ -245,7 +250,9 @@ def _server_log(site: Site) -> Path:
     return site.home.path / "door" / "server.log"
 
 
-def _wait_ready(process: subprocess.Popen[bytes], data: Path, site: Site) -> bool:
+def _wait_ready(
+    process: subprocess.Popen[bytes], data: Path, account: Account | None, site: Site
+) -> bool:
     """Wait until the server takes connections; return False if its port was taken.
 
     Line 8 of postmaster.pid says so ("ready", LOCK_FILE_LINE_PM_STATUS in miscadmin.h), as pg_ctl
@@ -255,7 +262,8 @@ def _wait_ready(process: subprocess.Popen[bytes], data: Path, site: Site) -> boo
     while process.poll() is None:
         site.go_on()
         with suppress(OSError, IndexError):
-            if (data / "postmaster.pid").read_text().split("\n")[7].strip() == "ready":
+            lines = (data / "postmaster.pid").read_text(errors="replace").split("\n")
+            if lines[7].strip() == "ready":
                 return True
         if time.monotonic() > end:
             raise DoorError(
@@ -268,7 +276,7 @@ def _wait_ready(process: subprocess.Popen[bytes], data: Path, site: Site) -> boo
     if "Address already in use" in log.read_text(errors="replace"):
         return False
     raise DoorError(
-        f"the server ended at its start: {_last_words(log, process.returncode)}", _MEND_USER
+        f"the server ended at its start: {_last_words(log, process.returncode)}", _mend(account)
     )
 
 

@@ -32,8 +32,8 @@ def look(settings: PostgresSettings) -> Refusal | None:
         return Refusal("embedded", str(error), _MEND)
     try:
         pick_account()
-    except LookupError as error:
-        return Refusal("embedded", str(error), "run as a user that is not root")
+    except DoorError as error:
+        return Refusal("embedded", error.reason, error.mend)
     return None
 
 
@@ -67,8 +67,8 @@ def open_server(settings: PostgresSettings, site: Site) -> Server:
         DoorError: if it does not start.
         Abandoned: if the last client left meanwhile.
     """
+    account = pick_account()
     try:
-        account = pick_account()
         installation = _find_installation()
     except LookupError as error:
         raise DoorError(str(error), _MEND) from None

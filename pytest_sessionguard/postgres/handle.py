@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_sessionguard.postgres.environment import countermand
 from pytest_sessionguard.postgres.errors import KeeperError, PostgresError
 from pytest_sessionguard.postgres.home import sweep_one
 from pytest_sessionguard.postgres.server import Address
@@ -16,6 +17,24 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
 _LEAVE_PATIENCE = 60.0
+# Options of libpq which asyncpg does not take, and without which the connection is the same.
+_LIBPQ_ONLY = frozenset(
+    {
+        "application_name",
+        "channel_binding",
+        "client_encoding",
+        "connect_timeout",
+        "fallback_application_name",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "sslcompression",
+        "sslsni",
+        "tcp_user_timeout",
+    }
+)
 
 
 class Postgres:
@@ -76,16 +95,21 @@ class Postgres:
         """Return the URL of this client's database, with the password."""
         return self._address.url
 
-    def url_for(self, driver: str) -> URL:
-        """Return the URL of this client's database for SQLAlchemy.
+    def url_for(self, driver: str, url: str = "") -> URL:
+        """Return the URL of a database of this server for SQLAlchemy.
 
         Args:
             driver: `psycopg`, `asyncpg`, `psycopg2`, ...
+            url: What `create_database` has returned; without it, this client's database is meant.
 
         Returns:
-            Its URL, which hides the password when it is printed.
+            Its URL, which hides the password when it is printed. That of a server of the run's
+            own countermands what the environment asks of other servers (`PGSSLMODE`, ...).
         """
-        return url_for(self.url, driver)
+        made = url_for(url or self.url, driver)
+        if self.door == "given":
+            return made
+        return made.update_query_dict(countermand(driver, self.host, os.environ))
 
     def create_database(self, *, copy: bool = False) -> str:
         """Make one more database, which goes when this client goes.
@@ -94,7 +118,7 @@ class Postgres:
             copy: whether to copy this client's own, to which nobody may be connected then.
 
         Returns:
-            Its URL, with the password.
+            Its URL, with the password, for `url_for`.
 
         Raises:
             PostgresError: if the server refuses, or the keeper has gone.
@@ -134,11 +158,11 @@ def url_for(url: str, driver: str) -> URL:
     from sqlalchemy import make_url
 
     made = make_url(url).set(drivername=f"postgresql+{driver}")
-    if driver == "asyncpg" and "sslmode" in made.query:
+    if driver == "asyncpg":
         # SQLAlchemy passes options on to asyncpg.connect, which has libpq's values under another
-        # name.
-        mode = made.query["sslmode"]
-        made = made.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
+        # name, or not at all.
+        options = {("ssl" if n == "sslmode" else n): value for n, value in made.query.items()}
+        made = made.set(query={n: v for n, v in options.items() if n not in _LIBPQ_ONLY})
     return made
 
 

@@ -231,7 +231,7 @@ def _stop_server(data: Path) -> None:
     if sys.platform == "win32":
         return
     try:
-        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+        pid = int((data / "postmaster.pid").read_text(errors="replace").split("\n", 1)[0])
     except (OSError, ValueError):
         return
     for number in (signal.SIGQUIT, signal.SIGKILL):

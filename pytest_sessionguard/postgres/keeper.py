@@ -8,7 +8,6 @@ Neither pytest nor SQLAlchemy is imported here.
 
 from __future__ import annotations
 
-import hmac
 import os
 import queue
 import socket
@@ -62,7 +61,7 @@ class Keeper:
         settings: PostgresSettings,
         run_id: str,
         token: str,
-        run: socket.socket | None = None,
+        run: Channel | None = None,
     ) -> None:
         self._home = home
         self._settings = settings
@@ -95,15 +94,9 @@ class Keeper:
             threading.Thread(target=self._hear, args=(Channel(connection),), daemon=True).start()
 
     def _hear(self, channel: Channel) -> None:
-        channel.wait_at_most(10)
-        try:
-            hello = channel.receive() or {}
-        except (ValueError, TimeoutError):
-            hello = {}
-        if not hmac.compare_digest(str(hello.get("hello", "")).encode(), self._token.encode()):
-            channel.close()
+        hello = channel.greet(self._token, 10)
+        if hello is None:
             return
-        channel.wait_at_most(None)
         client = _Client(channel, str(hello.get("client", "")))
         with self._state:
             if self._closing:
@@ -135,11 +128,9 @@ class Keeper:
                 self._closing = True
                 self._heard.put(("nobody", None, {}))
 
-    def wait_for_the_run(self, run: socket.socket) -> None:
+    def wait_for_the_run(self, run: Channel) -> None:
         """Leave with the run, or with the last client that outlives it."""
-        run.settimeout(None)
-        with suppress(OSError):
-            run.recv(1)
+        run.receive()  # Nothing comes but its end.
         with self._state:
             self._held_by = None
         self.close_unless_used()
@@ -155,6 +146,8 @@ class Keeper:
     def _say(self, line: str) -> None:
         with self._state:
             self._said.append(line)
+            if self._held_by is not None:
+                self._held_by.send(say=line)
             for client in self._clients:
                 client.channel.send(say=line)
 

@@ -30,8 +30,8 @@ def look(settings: PostgresSettings) -> Refusal | None:
         return Refusal("path", "it is not made for Windows", "start Docker")
     try:
         pick_account()
-    except LookupError as error:
-        return Refusal("path", str(error), "run as a user that is not root")
+    except DoorError as error:
+        return Refusal("path", error.reason, error.mend)
     if find_binaries() is None:
         return Refusal(
             "path",
@@ -88,10 +88,7 @@ def open_server(settings: PostgresSettings, site: Site) -> Server:
         Abandoned: if the last client left meanwhile.
     """
     binaries = find_binaries()
-    try:
-        account = pick_account()
-    except LookupError as error:
-        raise DoorError(str(error), "run as a user that is not root") from None
+    account = pick_account()
     if binaries is None:
         raise DoorError("initdb and postgres have gone", _MEND)
     if account is not None and not reaches(account, binaries / "initdb"):

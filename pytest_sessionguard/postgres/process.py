@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from pytest_sessionguard.postgres.account import pick_account
+from pytest_sessionguard.postgres.errors import DoorError
 from pytest_sessionguard.postgres.hold import join_hold
 from pytest_sessionguard.postgres.home import Home, make_home, remove
 from pytest_sessionguard.postgres.keeper import Keeper
@@ -34,7 +35,7 @@ def start(brief: dict[str, Any]) -> None:
     token = secrets.token_urlsafe(24)
     try:
         account = pick_account()
-    except LookupError:
+    except DoorError:
         account = None  # The doors that need one will say so.
     home = make_home(account)
     rendezvous = Rendezvous.of(brief["run_folder"], brief["key"])

@@ -12,6 +12,9 @@ from pytest_sessionguard.postgres.errors import Abandoned, Refusal
 from pytest_sessionguard.postgres.home import Home
 from pytest_sessionguard.postgres.settings import PostgresSettings
 
+# What a URL may also name among its options.
+_PARTS = ("user", "password", "host", "port", "dbname")
+
 
 @dataclass(frozen=True)
 class Address:
@@ -45,11 +48,12 @@ class Address:
         """
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        user = unquote(parts.username or "") or options.pop("user", "") or _login()
-        password = unquote(parts.password or "") or options.pop("password", "")
-        host = unquote(parts.hostname or "") or options.pop("host", "") or "localhost"
-        port = parts.port or int(options.pop("port", "") or 5432)
-        database = unquote(parts.path.lstrip("/")) or options.pop("dbname", "") or user
+        named = {name: options.pop(name, "") for name in _PARTS}
+        user = unquote(parts.username or "") or named["user"] or _login()
+        password = unquote(parts.password or "") or named["password"]
+        host = unquote(parts.hostname or "") or named["host"] or "localhost"
+        port = parts.port or int(named["port"] or 5432)
+        database = unquote(parts.path.lstrip("/")) or named["dbname"] or user
         return cls(host, port, user, password, database, tuple(options.items()))
 
     def of(self, database: str) -> Address:

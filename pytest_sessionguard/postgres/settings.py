@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pytest_sessionguard.postgres.errors import PostgresSettingsError
 
@@ -59,7 +59,8 @@ class PostgresSettings:
             )
         try:
             parts = urlsplit(self.door)
-            readable = parts.port != 0
+            ports = [parts.port, *map(int, parse_qs(parts.query).get("port", []))]
+            readable = all(port is None or 0 < port < 65536 for port in ports)
         except ValueError:
             # Its text is not passed on: urlsplit quotes the part that it cannot read, which may be
             # the password.

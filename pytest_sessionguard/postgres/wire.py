@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import socket
 import threading
@@ -35,6 +36,7 @@ class Channel:
 
         Raises:
             TimeoutError: if none came within the time set by `wait_at_most`; nothing is lost.
+            ValueError: if what came is no message.
         """
         while b"\n" not in self._buffer:
             try:
@@ -47,8 +49,31 @@ class Channel:
                 return None
             self._buffer += block
         line, _, self._buffer = self._buffer.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
+        message = json.loads(line)
+        if not isinstance(message, dict):
+            raise ValueError("a message is an object")  # noqa: TRY004 (as json's own are)
         return message
+
+    def greet(self, token: str, patience: float) -> dict[str, Any] | None:
+        """Hear who is there, and go on without a limit if he knows the token.
+
+        Args:
+            token: what he has to say first.
+            patience: how many seconds he has for that.
+
+        Returns:
+            His first message; None, and the channel is closed, where he is a stranger.
+        """
+        self.wait_at_most(patience)
+        try:
+            hello = self.receive() or {}
+        except (ValueError, TimeoutError):
+            hello = {}
+        if not hmac.compare_digest(str(hello.get("hello", "")).encode(), token.encode()):
+            self.close()
+            return None
+        self.wait_at_most(None)
+        return hello
 
     def wait_at_most(self, seconds: float | None) -> None:
         """Limit the waiting of every later `receive`."""

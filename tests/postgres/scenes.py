@@ -81,7 +81,7 @@ class Scene:
         run_id: str = "r1",
         image: str = "postgres:17-alpine",
         run: Path | None = None,
-        hold: int | None = None,
+        hold: tuple[int, str] | None = None,
     ) -> Postgres:
         """Attach this process."""
         postgres = attach(

@@ -117,6 +117,21 @@ def test_given_server(
     assert not any(Address.read(host.url).password in line for line in guests.said)
 
 
+def test_what_a_given_server_is_asked_for(
+    embedded: None,
+    scene: Scene,
+    make_scene: Callable[..., Scene],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the environment asks of a server is asked of one that is given."""
+    host = scene.attach("embedded")
+    guest = make_scene().attach(host.url, run_id="r2")
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert host.url_for("psycopg").query
+    for driver in ("psycopg", "psycopg2", "asyncpg"):
+        assert not guest.url_for(driver).query
+
+
 def test_given_server_that_refuses(scene: Scene) -> None:
     """A server that does not answer is one clear line, without the password or a fallback."""
     with pytest.raises(NoDoorError) as caught:

@@ -112,6 +112,28 @@ def test_url_for_drivers() -> None:
     assert dict(url_for(url, "psycopg").query) == {"sslmode": "require"}
 
 
+def test_url_for_asyncpg_leaves_libpqs_options_out() -> None:
+    """What only libpq knows is left out where the connection is the same; the rest stays."""
+    query = "connect_timeout=3&channel_binding=require&application_name=x&passfile=p&sslcert=c"
+    url = f"postgresql://u@h/d?{query}"
+    assert dict(url_for(url, "asyncpg").query) == {"passfile": "p", "sslcert": "c"}
+    assert len(url_for(url, "psycopg").query) == 5
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "\u00b2"])
+def test_bad_port_among_the_options(port: str) -> None:
+    """A port that is none is refused there as it is before the database."""
+    with pytest.raises(PostgresSettingsError, match="cannot be read"):
+        PostgresSettings(f"postgresql://h/d?port={port}")
+
+
+def test_options_that_the_url_names_twice() -> None:
+    """What stands before the question mark holds; the rest is no further option."""
+    address = Address.read("postgresql://u:p@h:1/d?user=v&password=q&host=i&port=2&dbname=e&x=y")
+    assert (address.user, address.host, address.port, address.database) == ("u", "h", 1, "d")
+    assert address.options == (("x", "y"),)
+
+
 def test_database_names() -> None:
     """A name is plain, holds run and client, and fits Postgres' 63 bytes with a number after it."""
     assert name_database("r1", "gw0") == "sessionguard_r1_gw0"

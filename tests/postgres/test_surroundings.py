@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -15,10 +16,13 @@ from typing import Any
 import psycopg
 import pytest
 from postgres.scenes import ROOT, Scene, processes_of
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from pytest_sessionguard.postgres import cluster, path
+from pytest_sessionguard.postgres import PostgresSettings, cluster, path, survey
 from pytest_sessionguard.postgres.account import Account, is_root, pick_account, reaches
 from pytest_sessionguard.postgres.embedded import _find_installation
+from pytest_sessionguard.postgres.environment import countermand
 from pytest_sessionguard.postgres.home import PREFIX, make_home, remove
 from pytest_sessionguard.postgres.server import Address, Site
 
@@ -133,6 +137,37 @@ def test_odd_temporary_folders(
         shutil.rmtree(base)
 
 
+def test_letters_that_the_locale_does_not_have(
+    make_scene: Callable[..., Scene], query: Callable[..., Any]
+) -> None:
+    """Where Python takes all names for ASCII, letters in TMPDIR do no harm either."""
+    base = Path(tempfile.mkdtemp(prefix="odd", dir="/tmp"))
+    base.chmod(0o755)
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    try:
+        scene = make_scene(base / "ümläut")
+        client = scene.start(env={**os.environ, **plain})
+        assert query(scene.read_url(client)["url"], "SELECT 1") == [(1,)]
+        client.kill()
+        client.wait()
+        scene.assert_nothing_left()
+    finally:
+        shutil.rmtree(base)
+
+
+def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has a bare number (`docker run --user 12345`) is told what initdb lacks."""
+    pwd = pytest.importorskip("pwd")
+    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    uid = next(number for number in range(54321, 65000) if number not in taken)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    seen = survey(PostgresSettings("embedded"))
+    assert seen.chosen is None
+    (refusal,) = seen.refusals
+    assert f"the user {uid} has no name on this system" in refusal.reason
+    assert refusal.mend.startswith(f"useradd --uid {uid} ")
+
+
 @needs_root
 def test_a_temporary_folder_that_is_roots_alone(
     make_scene: Callable[..., Scene], query: Callable[..., Any]
@@ -219,6 +254,65 @@ def test_foreign_settings_do_not_steer(
     for name in ("PGOPTIONS", "PGSSLMODE"):
         monkeypatch.delenv(name)
     assert query(postgres.url, "SELECT current_database()") == [("sessionguard_r1_main",)]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    (
+        {"PGSSLMODE": "require"},
+        {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "system"},
+        {"PGSSLROOTCERT": "system"},
+        {"PGSSLMODE": "require", "PGCHANNELBINDING": "require"},
+        {"PGTARGETSESSIONATTRS": "standby"},
+        {"PGGSSENCMODE": "require"},
+        {"PGHOSTADDR": "192.0.2.1"},
+        {"PGSERVICE": "hosted", "PGSERVICEFILE": "services.conf"},
+        {"PGSERVICE": "strict", "PGSERVICEFILE": "services.conf"},
+    ),
+    ids=" ".join,
+)
+def test_what_other_servers_are_asked_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """What the environment asks of a server of the user's keeps nobody out of one of ours."""
+    services = "[hosted]\nsslmode=require\n[strict]\nsslmode=verify-full\nsslrootcert=system\n"
+    (tmp_path / "services.conf").write_text(services)
+    monkeypatch.chdir(tmp_path)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    postgres = scene.attach()
+
+    async def ask(url: URL) -> object:
+        engine = create_async_engine(url)
+        async with engine.connect() as connection:
+            value = await connection.scalar(text("SELECT current_database()"))
+        await engine.dispose()
+        return value
+
+    for url in (postgres.url, postgres.create_database()):
+        engine = create_engine(postgres.url_for("psycopg", url))
+        with engine.connect() as connection:
+            name = connection.scalar(text("SELECT current_database()"))
+        engine.dispose()
+        assert name == make_url(url).database
+        assert asyncio.run(ask(postgres.url_for("asyncpg", url))) == name
+    assert "?" not in postgres.url  # it is for every driver
+    assert not postgres.url_for("pg8000").query
+
+
+def test_no_such_environment(scene: Scene) -> None:
+    """Nothing is added to a URL that needs nothing."""
+    postgres = scene.attach()
+    assert not postgres.url_for("psycopg").query
+    assert not postgres.url_for("asyncpg").query
+
+
+@pytest.mark.parametrize("host", ("::1", "localhost", "127.0.0.1"))
+def test_hosts(host: str) -> None:
+    """A host's address is a number, of either kind; where nobody knows it, the driver says so."""
+    environ = {"PGHOSTADDR": "192.0.2.1"}
+    assert countermand("psycopg", host, environ)["hostaddr"] in ("::1", "127.0.0.1")
+    assert countermand("psycopg", "nowhere.invalid", environ) == {}
 
 
 def test_path_takes_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,7 +202,8 @@ class Guard:
         self.ledger.current = self.ledger.elsewhere
         if test is None or not self.is_watching:
             return [], []
-        judged = passed and not test.failed
+        # What a signal broke off has left the ledger with half of the truth.
+        judged = not self.shield.take_interruption() and passed and not test.failed
         self.shield.run(partial(self.ledger.finish, test, judged=judged))
         own = [test, *(account for account in ended if account.goes_with_test)]
         wider = [account for account in ended if not account.goes_with_test]

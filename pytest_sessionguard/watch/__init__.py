@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from threading import RLock
 from typing import Any, Protocol
 
 from pytest_sessionguard.accounts import Burden, Fault, Lease, Seat, Suspect
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.timeline import RecordingLedger
+from pytest_sessionguard.watch.arrivals import Arrivals
+from pytest_sessionguard.watch.first_use import FirstUse
 
 __all__ = ["Watchers"]
+
+# How long to wait for another thread that installs or removes; it takes a fraction of a second.
+_PATIENCE = 10.0
 
 
 class Watcher(Protocol):
@@ -23,7 +32,7 @@ class Watcher(Protocol):
 
 
 class Watchers:
-    """All watchers, installed once the user's project has imported SQLAlchemy and never before.
+    """All watchers, installed as soon as the user's project imports SQLAlchemy and never before.
 
     Args:
         ledger: What they write.
@@ -56,6 +65,18 @@ class Watchers:
         self._installed: list[Watcher] = []
         self._root = root
         self._with_masks = False
+        self._is_wanted = False
+        self._is_busy = False
+        self._turn = RLock()
+        self._first_use = FirstUse(partial(self._join, wait=True), shield)
+        self._arrivals = Arrivals(
+            {
+                "sqlalchemy": self._await_use,
+                "sqlalchemy.orm": self._join_import,
+                "sqlalchemy.ext.asyncio.session": self._join_import,
+            },
+            shield,
+        )
 
     @property
     def are_installed(self) -> bool:
@@ -63,16 +84,61 @@ class Watchers:
         return bool(self._installed)
 
     def install(self, *, at_once: bool = False) -> None:
-        """Watch what the user's project has imported by now; cheap to call again.
+        """Watch what the user's project has imported by now, and what it will; cheap to call again.
 
         Args:
             at_once: Whether to import SQLAlchemy where the project has not yet.
         """
-        if self._installed:
-            self._shield.run(self._sessions.install_async)
-            self._shield.run(self._handovers.install_frameworks)
-        elif at_once or "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
-            self._shield.run(self._install_all)
+        self._is_wanted = True
+        self._shield.run(self._arrivals.begin)
+        if at_once or "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
+            self._shield.run(partial(self._join, wait=True))
+
+    def _join(self, *, wait: bool) -> None:
+        """Watch, if that is wanted, what is there."""
+        with self._take_turn(wait=wait) as is_ours:
+            if not is_ours or not self._is_wanted or self._shield.fault is not None:
+                return
+            if self._installed:
+                self._shield.run(self._sessions.install_async)
+                self._shield.run(self._handovers.install_frameworks)
+            else:
+                self._shield.run(self._install_all)
+
+    def _join_import(self) -> None:
+        """Watch what has just been imported.
+
+        Who imports holds a lock that the thread whose turn it is may need. Where a module of ours
+        imports it, that one is not ready for the watchers yet, and the first use makes way.
+        """
+        if not _is_ours_importing():
+            self._join(wait=False)
+
+    def _await_use(self) -> None:
+        """Watch as soon as an engine is made, if the ORM is not imported before."""
+        with self._take_turn(wait=False) as is_ours:
+            if is_ours and self._is_wanted and not self._installed:
+                self._first_use.install()
+
+    @contextmanager
+    def _take_turn(self, *, wait: bool) -> Iterator[bool]:
+        """Keep other threads from installing, and from removing what is half installed.
+
+        Args:
+            wait: Whether to wait for them.
+
+        Yields:
+            Whether nobody else is at it, be it this thread further up its stack.
+        """
+        if not self._turn.acquire(timeout=_PATIENCE if wait else 0):
+            yield False
+            return
+        before, self._is_busy = self._is_busy, True
+        try:
+            yield not before
+        finally:
+            self._is_busy = before
+            self._turn.release()
 
     def install_masks(self) -> None:
         """Watch what a shared session hides, too."""
@@ -125,10 +191,15 @@ class Watchers:
 
     def remove(self) -> None:
         """Stop watching and leave SQLAlchemy's classes as they were."""
-        while self._installed:
-            self._shield.run(self._installed.pop().remove)
+        self._is_wanted = False
+        self._shield.run(self._arrivals.end)
+        with self._take_turn(wait=True):
+            self._shield.run(self._first_use.remove)
+            while self._installed:
+                self._shield.run(self._installed.pop().remove)
 
     def _install_all(self) -> None:
+        import_module("sqlalchemy")  # a thread may be in the middle of it
         from pytest_sessionguard.watch.changes import ChangeWatch
         from pytest_sessionguard.watch.departures import DepartureWatch
         from pytest_sessionguard.watch.engines import EngineWatch
@@ -166,6 +237,8 @@ class Watchers:
             expectations,
             self._handovers,
         )
+        # Only now: whoever came while all that was imported waits there for his turn.
+        self._first_use.remove()
         for watcher in watchers:
             self._installed.append(watcher)
             self._shield.run(watcher.install)
@@ -173,3 +246,14 @@ class Watchers:
             self._install_statements(self._ledger)
         if self._with_masks:
             self._install_masks()
+
+
+def _is_ours_importing() -> bool:
+    """Tell whether the body of a module of ours is running further up the stack."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if frame.f_code.co_name == "<module>" and name.startswith("pytest_sessionguard."):
+            return True
+        frame = frame.f_back
+    return False

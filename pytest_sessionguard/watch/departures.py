@@ -63,8 +63,7 @@ class DepartureWatch:
                 for state in self.identity_map.all_states():
                     state._sessionguard = record
             except Exception as error:
-                if hasattr(self, KEY):  # else it is older than the watching
-                    failed(error)
+                failed(error, counts=hasattr(self, KEY))  # else it is older than the watching
             original(self)
 
         return expunge_all

@@ -48,3 +48,20 @@ class Patches:
                 delattr(owner, name)
             else:
                 setattr(owner, name, original)
+
+
+def find_definers(class_: type, name: str) -> list[type]:
+    """Return a class and those below it that have a method of their own.
+
+    Args:
+        class_: The class.
+        name: The method.
+
+    Returns:
+        The classes whose bodies define it.
+    """
+    below: list[type] = []
+    subclasses: list[type] = class_.__subclasses__()
+    for subclass in subclasses:
+        below += find_definers(subclass, name)
+    return [class_, *below] if name in class_.__dict__ else below

@@ -26,7 +26,7 @@ from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.nesting import count_pool, find_taker, make_meeting
 from pytest_sessionguard.watch.notes import add_notes
-from pytest_sessionguard.watch.patches import Patches
+from pytest_sessionguard.watch.patches import Patches, find_definers
 from pytest_sessionguard.watch.private import KEY, know_pool, make_record_finder, refer
 
 
@@ -61,7 +61,7 @@ class PoolWatch:
         """Begin to watch."""
         for name, listener in self._listeners.items():
             event.listen(Pool, name, listener)
-        for class_ in _find_classes(Pool):
+        for class_ in find_definers(Pool, "connect"):
             self._patches.wrap(class_, "connect", self._make_connect_wrapper)
 
     def remove(self) -> None:
@@ -164,14 +164,6 @@ class PoolWatch:
         if notes:
             held = "1 connection is" if len(notes) == 1 else f"{len(notes)} connections are"
             add_notes(error, [f"sessionguard: {held} out of this pool", *notes])
-
-
-def _find_classes(class_: type[Pool]) -> list[type]:
-    """Return the classes of pools that have a ``connect`` of their own."""
-    below: list[type] = []
-    for subclass in class_.__subclasses__():
-        below += _find_classes(subclass)
-    return [class_, *below] if "connect" in class_.__dict__ else below
 
 
 def _is_foreign(birth: Birth) -> bool:

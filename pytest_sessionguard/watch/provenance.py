@@ -22,6 +22,18 @@ from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.watch.private import CALLBACK, KEY
 
 
+def is_known(session: Any) -> bool:
+    """Tell whether a session is neither older than the watching nor half made by its class.
+
+    Args:
+        session: A sync session.
+
+    Returns:
+        Whether it has what its record and its own `__init__` give it.
+    """
+    return hasattr(session, KEY) and hasattr(session, "hash_key")
+
+
 def know_session(ledger: Ledger, session: Any) -> SessionRecord:
     """Return the record of a session; one that is older than the watching gets one now.
 

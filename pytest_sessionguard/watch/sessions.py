@@ -20,7 +20,9 @@ from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.changes import ChangeWatch
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import KEY, refer
-from pytest_sessionguard.watch.provenance import know_session
+from pytest_sessionguard.watch.provenance import is_known, know_session
+
+_EXITS = frozenset({"__exit__", "__aexit__"})
 
 
 class SessionWatch:
@@ -117,8 +119,7 @@ class SessionWatch:
                 if transaction.origin is not begun_by_user:
                     ledger.begin_again(record, capture())
             except Exception as error:
-                if hasattr(session, KEY):  # else it is older than the watching
-                    failed(error)
+                failed(error, counts=is_known(session))
 
         return on_transaction_create
 
@@ -180,8 +181,7 @@ class SessionWatch:
                 if self.in_transaction() and not (record.is_looked_at or is_for_good):
                     look(self, record, in_peace=True)
             except Exception as error:
-                if hasattr(self, KEY):  # else it is older than the watching
-                    failed(error)
+                failed(error, counts=is_known(self))
             try:
                 original(self)
             finally:  # a close that fails was asked for all the same
@@ -193,8 +193,7 @@ class SessionWatch:
                         (trace, in_block), record.leaving = record.leaving, None
                         close_session(record, trace, in_block)
                 except Exception as error:
-                    if hasattr(self, KEY):
-                        failed(error)
+                    failed(error, counts=is_known(self))
 
         return close
 
@@ -241,8 +240,8 @@ class SessionWatch:
                     if inner.in_transaction():
                         look(inner, record, in_peace=True)
             except Exception as error:
-                if record is not None:  # else it is a double, or older than the watching
-                    failed(error)
+                # Else it is a double, or older than the watching.
+                failed(error, counts=record is not None)
             try:
                 await original(self)
             finally:

@@ -86,6 +86,7 @@ PLACES = (
     "ledger.Account.open_sessions",
     "ledger.Account.lost_leases",
     "callsite.Tracer._learn_way",
+    "watch.arrivals.Arrivals.begin",
     "watch.pools.know_pool",
     "watch.pools.Lease",
     "watch.pools.PoolWatch.install",

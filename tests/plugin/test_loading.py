@@ -134,7 +134,7 @@ def test_imported_by_fixture(project):
 
 
 def test_imported_by_test(project):
-    """A test that imports SQLAlchemy itself is watched from the next phase on, and not judged."""
+    """A test that imports SQLAlchemy itself is watched from its import on, and judged."""
     run = project(
         {
             "test_x.py": """
@@ -150,7 +150,7 @@ def test_imported_by_test(project):
             """
         }
     ).run(subprocess=True)
-    assert run.found == ["SG101 test_second"]
+    assert run.found == ["SG101 test_first", "SG101 test_second"]
 
 
 def test_engine_before_installation(project):

@@ -475,3 +475,39 @@ def test_sessions_keep_their_own_attributes(watching: Any) -> None:
     assert 2 == session.ours  # type: ignore[attr-defined]
     session.close()
     assert ({"ours": 1}, 2) == (session.info, session.ours)  # type: ignore[attr-defined]
+
+
+def test_a_session_that_is_half_made(project: Any) -> None:
+    """A class whose `__init__` raises, and whose end closes it, is no fault of the guard."""
+    run = project(
+        {
+            "test_x.py": """
+                import pytest
+                from sqlalchemy import create_engine, text
+                from sqlalchemy.orm import Session
+
+                kept = []
+
+                class Checked(Session):
+                    def __init__(self, bind):
+                        if bind is None:
+                            raise ValueError("no bind")
+                        super().__init__(bind)
+
+                    def __del__(self):
+                        try:
+                            self.close()
+                        except AttributeError:
+                            pass
+
+                def test_refused():
+                    with pytest.raises(ValueError):
+                        Checked(None)
+
+                def test_leak():
+                    kept.append(create_engine("sqlite:///app.db").connect())
+            """
+        }
+    ).run()
+    assert run.fault == ""
+    assert run.found == ["SG101 test_leak"]

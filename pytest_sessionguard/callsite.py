@@ -7,7 +7,6 @@ which costs two to four times as much) and stops at the second frame of the user
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -16,17 +15,23 @@ from typing import Any, NamedTuple
 
 from pytest_sessionguard.files import (
     ASYNC,
+    DRIVEN,
     EDGE,
+    FOREIGN,
     SCOPED,
     SESSION,
     THIRD,
     USER,
-    find_end,
+    find_block,
     kind_of,
     kinds,
     learn,
+    locate,
+    shorten,
 )
+from pytest_sessionguard.making import find_making
 from pytest_sessionguard.model import CallSite, Frame
+from pytest_sessionguard.running import find_running_task
 
 FRAMES = 2
 _get_frame = sys._getframe
@@ -37,7 +42,8 @@ class Trace(NamedTuple):
 
     Attributes:
         marks: Code objects and ``f_lasti`` in turn, innermost first.
-        doors: By which of SQLAlchemy's modules the way led.
+        doors: By which of SQLAlchemy's modules the way led, and whether another package stands
+            before the user's first frame (`FOREIGN`), or between the two (`DRIVEN`).
     """
 
     marks: tuple[Any, ...]
@@ -122,7 +128,7 @@ class Tracer:
                         return cross(doors)
                     outer = inner.f_back
                     if outer is None:
-                        return _walk(inner, FRAMES, doors)
+                        return walk(inner, FRAMES, doors)
                     is_same = inner.f_lasti == lasti and outer.f_lasti == at
                     if is_same and inner.f_code is code and outer.f_code is behind:
                         return trace  # type: ignore[no-any-return]
@@ -145,7 +151,7 @@ class Tracer:
                 if frame.f_code is entry:
                     inner: Any = frame.f_back
                     if inner is None:
-                        return _walk(None, 1, doors)
+                        return walk(None, 1, doors)
                     if inner.f_lasti == lasti and inner.f_code is code:
                         return trace  # type: ignore[no-any-return]
                     return learn_place(entry, inner, doors)
@@ -158,7 +164,7 @@ class Tracer:
         frames: Any = (frame, frame.f_back)[: self._limit]
         marks = tuple(mark for step in frames for mark in (step.f_code, step.f_lasti))
         if any(kinds.get(code.co_filename) != USER for code in marks[::2]):
-            return _walk(frame, self._limit, doors)
+            return walk(frame, self._limit, doors)
         trace = _make_trace((marks, doors))
         for number, (depth, code, known, *_) in enumerate(self._ways):
             if code is entry and known == doors:
@@ -178,7 +184,7 @@ class Tracer:
             nowhere = (None, -2) * self._limit  # no frame has such marks
             way = (depth, step.f_code, doors, *nowhere, None)
             self._ways[:] = [way, *self._ways][: self._kept]
-        return _walk(frame, self._limit)
+        return walk(frame, self._limit)
 
 
 def _make_crossing() -> Callable[[int], Trace]:
@@ -203,11 +209,11 @@ def _make_crossing() -> Callable[[int], Trace]:
             marks = (inner.f_code, inner.f_lasti, outer.f_code, outer.f_lasti)
             here = (marks, spawn.f_code, method.f_code, doors)
         except (AttributeError, KeyError):  # it is not, or there is no greenlet
-            return _walk(None, FRAMES, doors)
+            return walk(None, FRAMES, doors)
         known, found = known_place
         if here == known and marks[0] is known[0][0] and marks[2] is known[0][2]:
             return found  # type: ignore[no-any-return]
-        found = _walk(None, FRAMES, doors)
+        found = walk(None, FRAMES, doors)
         if found.marks == marks:
             known_place = (here, found)
         return found
@@ -215,8 +221,17 @@ def _make_crossing() -> Callable[[int], Trace]:
     return cross
 
 
-def _walk(frame: FrameType | None, limit: int, doors: int = 0) -> Trace:
-    """Collect the user's frames from a frame on, itself included."""
+def walk(frame: FrameType | None, limit: int = FRAMES, doors: int = 0) -> Trace:
+    """Collect the user's frames from a frame on.
+
+    Args:
+        frame: The first one; None for the root of a greenlet.
+        limit: How many to collect.
+        doors: Those behind which the frame stands.
+
+    Returns:
+        The trace.
+    """
     marks: list[Any] = []
     third: tuple[Any, ...] = ()
     get_kind = kinds.get
@@ -232,9 +247,10 @@ def _walk(frame: FrameType | None, limit: int, doors: int = 0) -> Trace:
                     return _make_trace((tuple(marks), doors))
             elif kind:
                 if kind == EDGE:
-                    return Trace(tuple(marks) or third, doors)
+                    return Trace(tuple(marks) or find_making(find_running_task()) or third, doors)
                 if kind == THIRD:
                     third = third or (code, frame.f_lasti)
+                    doors |= DRIVEN if marks else FOREIGN
                 else:
                     doors |= kind & _passable(marks)
             elif kind is None:
@@ -243,7 +259,7 @@ def _walk(frame: FrameType | None, limit: int, doors: int = 0) -> Trace:
             frame = frame.f_back
         greenlet = _parent_of(greenlet)
         if greenlet is None:
-            return Trace(tuple(marks) or third, doors)
+            return Trace(tuple(marks) or find_making(find_running_task()) or third, doors)
         frame = greenlet.gr_frame
 
 
@@ -267,12 +283,7 @@ def capture_task() -> Trace | None:
     Returns:
         The await of the task's root coroutine, or None where there is none of the user's.
     """
-    import asyncio  # only here, where a loop runs
-
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return None
+    task = find_running_task()
     frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
     if frame is None or kind_of(frame.f_code) != USER:
         return None
@@ -292,27 +303,12 @@ def render(trace: Trace | None, root: str) -> CallSite:
     if trace is None:
         return CallSite()
     pairs = zip(trace.marks[::2], trace.marks[1::2], strict=True)
-    return CallSite(
-        tuple(
-            Frame(shorten(code.co_filename, root), _line_of(code, lasti), code.co_name)
-            for code, lasti in pairs
-        )
-    )
+    return CallSite(tuple(_render_frame(code, lasti, root) for code, lasti in pairs))
 
 
-def shorten(path: str, root: str) -> str:
-    """Return a path relative to the root where it lies below it, with forward slashes.
-
-    Args:
-        path: A file name as code objects carry it.
-        root: The folder to which it is made relative.
-
-    Returns:
-        The shorter path, or the path as it is.
-    """
-    prefix = root.rstrip(os.sep) + os.sep
-    short = path.removeprefix(prefix)
-    return short.replace(os.sep, "/")
+def _render_frame(code: CodeType, lasti: int, root: str) -> Frame:
+    path, line = locate(code.co_filename, _line_of(code, lasti))
+    return Frame(shorten(path, root), line, code.co_name)
 
 
 def find_block_end(trace: Trace) -> int | None:
@@ -328,7 +324,8 @@ def find_block_end(trace: Trace) -> int | None:
     """
     if not trace.marks:
         return None
-    return find_end(trace.marks[0].co_filename, _line_of(trace.marks[0], trace.marks[1]))
+    block = find_block(trace.marks[0].co_filename, _line_of(trace.marks[0], trace.marks[1]))
+    return None if block is None else block[1]
 
 
 def _parent_of(greenlet: Any) -> Any:

@@ -6,8 +6,13 @@ import ast
 import os
 import sys
 import sysconfig
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from operator import itemgetter
 from types import CodeType
+
+from pytest_sessionguard.project import find_installed
 
 # What a file is to a call site. A file's kind is looked up by its name at every frame.
 LIBRARY = 0  # SQLAlchemy, the standard library, drivers' helpers, this package: passed over
@@ -18,6 +23,9 @@ THIRD = 3  # another package in site-packages: shown only where there is no user
 SESSION = 4
 ASYNC = 8
 SCOPED = 16
+# These are no file's: another package stands before the first frame of the user's, or behind it.
+FOREIGN = 32
+DRIVEN = 64
 _DOORS = {
     "orm/session.py": SESSION,
     "orm/scoping.py": SCOPED,
@@ -26,6 +34,10 @@ _DOORS = {
 }
 
 kinds: dict[str, int] = {}
+# What `doctest` names the code of an example, for it compiles each by itself.
+EXAMPLE = "<doctest "
+_examples: dict[str, tuple[str, int]] = {}
+_roots: list[str] = []
 
 
 def kind_of(code: CodeType) -> int:
@@ -57,7 +69,7 @@ def learn(path: str) -> int:
 def _classify(path: str) -> int:  # noqa: PLR0911 (a table)
     normal = path.replace("\\", "/")
     if normal.startswith("<"):
-        return LIBRARY
+        return USER if normal.startswith(EXAMPLE) else LIBRARY
     if normal.startswith(_sqlalchemy_folder()):
         return _DOORS.get(normal[len(_sqlalchemy_folder()) :], LIBRARY)
     if "/_pytest/" in normal or "/pluggy/" in normal or normal.endswith("/asyncio/events.py"):
@@ -65,14 +77,74 @@ def _classify(path: str) -> int:  # noqa: PLR0911 (a table)
     if normal.startswith(_own_folder()):
         return LIBRARY
     if _in_packages(normal):
-        return THIRD
+        return USER if normal in find_own() else THIRD
     if normal.startswith(_standard_folders()):
         return LIBRARY
     return USER
 
 
+def learn_root(root: str) -> Callable[[], None]:
+    """Learn where the project stands, whose own code may be installed.
+
+    Args:
+        root: Its folder.
+
+    Returns:
+        What forgets it.
+    """
+    _roots.append(root)
+    kinds.clear()
+
+    def forget() -> None:
+        _roots.remove(root)
+        kinds.clear()
+
+    return forget
+
+
+def learn_examples(name: str, path: str, lines: Iterable[int]) -> None:
+    """Learn where the examples of a doctest stand.
+
+    Args:
+        name: What the doctest is called.
+        path: The file that holds it.
+        lines: The first line of each of its examples.
+    """
+    for number, line in enumerate(lines):
+        _examples[f"{EXAMPLE}{name}[{number}]>"] = path, line
+
+
+def locate(path: str, line: int) -> tuple[str, int]:
+    """Find the file in which some code stands.
+
+    Args:
+        path: A file name as code objects carry it.
+        line: A line of that code.
+
+    Returns:
+        File and line; both as they are, unless the code is an example that is known, or is the
+        project's own and installed.
+    """
+    file, first = _examples.get(path, (path, 1))
+    if _in_packages(path.replace("\\", "/")):
+        file = find_own().get(path.replace("\\", "/"), file)
+    return file, first + line - 1
+
+
 def _in_packages(path: str) -> bool:
     return "/site-packages/" in path or "/dist-packages/" in path
+
+
+def find_own() -> dict[str, str]:
+    """Find the project's own code where it is installed; once, and best before a test runs.
+
+    Returns:
+        Its files, each with what is shown instead.
+    """
+    return _find_installed(_roots[-1]) if _roots else {}
+
+
+_find_installed = lru_cache(maxsize=4)(find_installed)
 
 
 @lru_cache(maxsize=1)
@@ -94,30 +166,59 @@ def _standard_folders() -> tuple[str, ...]:
     return tuple(sorted(folder.replace("\\", "/").rstrip("/") + "/" for folder in folders))
 
 
-def find_end(path: str, line: int) -> int | None:
-    """Find the last line of the ``with`` block that begins at a line.
+def shorten(path: str, root: str) -> str:
+    """Return a path relative to the root where it lies below it, with forward slashes.
+
+    Args:
+        path: A file name as code objects carry it.
+        root: The folder to which it is made relative.
+
+    Returns:
+        The shorter path, or the path as it is.
+    """
+    prefix = root.rstrip(os.sep) + os.sep
+    short = path.removeprefix(prefix)
+    return short.replace(os.sep, "/")
+
+
+def find_block(path: str, line: int) -> tuple[int, int] | None:
+    """Find the ``with`` block that begins at a line.
 
     Args:
         path: A file of the user's.
         line: The line of its ``with``, or of one of the things that it opens.
 
     Returns:
-        The number of the block's last line, or None where the source cannot tell.
+        The numbers of its first and last line, or None where the source cannot tell.
     """
-    ends = [
-        node.end_lineno
+    blocks = [
+        (node.lineno, node.end_lineno)
         for node in _blocks_of(path)
-        if node.lineno <= line <= node.body[0].lineno and node.end_lineno is not None
+        # Its body may begin on its very line.
+        if node.lineno <= line < max(node.body[0].lineno, node.lineno + 1)
+        and node.end_lineno is not None
     ]
-    return min(ends, default=None)
+    return min(blocks, key=itemgetter(1), default=None)
 
 
 @lru_cache(maxsize=64)
 def _blocks_of(path: str) -> tuple[ast.With | ast.AsyncWith, ...]:
+    return tuple(n for n in read_nodes(path) if isinstance(n, (ast.With, ast.AsyncWith)))
+
+
+def read_nodes(path: str) -> Iterator[ast.AST]:
+    """Read what a file of Python says.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The nodes of its syntax tree; none where it cannot be read.
+    """
     try:
-        with open(path, encoding="utf-8") as source:
+        with tokenize.open(path) as source:  # a test may have put something else in `open`'s place
             tree = ast.parse(source.read())
     # SystemError: python/cpython#106905, where a collection runs inside the parser.
     except (OSError, SyntaxError, ValueError, RecursionError, SystemError):
-        return ()
-    return tuple(n for n in ast.walk(tree) if isinstance(n, (ast.With, ast.AsyncWith)))
+        return iter(())
+    return ast.walk(tree)

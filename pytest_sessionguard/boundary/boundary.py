@@ -9,11 +9,11 @@ from types import CodeType, FrameType
 from typing import Any
 
 from pytest_sessionguard.accounts import Scope
-from pytest_sessionguard.accounts.scopes import find_runner
 from pytest_sessionguard.boundary.ends import find_return, guess_return
 from pytest_sessionguard.boundary.judge import NOTHING, judge
 from pytest_sessionguard.callsite import Trace, Tracer
 from pytest_sessionguard.guard import Guard
+from pytest_sessionguard.running import find_runner
 
 # The call that runs here. Each task and each thread has its own; what a call starts in a copy of
 # its context (`asyncio.gather`, `asyncio.to_thread`) and SQLAlchemy's greenlets, which share the

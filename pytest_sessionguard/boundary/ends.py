@@ -7,6 +7,8 @@ import dis
 from functools import lru_cache
 from types import CodeType
 
+from pytest_sessionguard.files import read_nodes
+
 
 def find_return(code: CodeType, lasti: int) -> int:
     """Find the ``return`` by which a function has left.
@@ -62,15 +64,9 @@ def _list_lines(code: CodeType) -> list[tuple[int, int]]:
 @lru_cache(maxsize=64)
 def _find_lines(path: str) -> tuple[frozenset[int], frozenset[int]]:
     """Return the lines of a file's ``return`` statements, and those of the ends of its blocks."""
-    try:
-        with open(path, encoding="utf-8") as source:
-            tree = ast.parse(source.read())
-    # SystemError: python/cpython#106905, where a collection runs inside the parser.
-    except (OSError, SyntaxError, ValueError, RecursionError, SystemError):
-        return frozenset(), frozenset()
     returns: set[int] = set()
     ends: set[int] = set()
-    for node in ast.walk(tree):
+    for node in read_nodes(path):
         if isinstance(node, ast.Return):
             returns.update(range(node.lineno, _last(node) + 1))
         elif isinstance(node, (ast.With, ast.AsyncWith)):

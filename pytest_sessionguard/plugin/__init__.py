@@ -8,7 +8,7 @@ from unittest import TestCase
 
 import pytest
 
-from pytest_sessionguard import fixtures
+from pytest_sessionguard import files, fixtures
 from pytest_sessionguard.baseline import Baseline
 from pytest_sessionguard.boundary import Boundary, Services
 from pytest_sessionguard.fixtures import SERVICES, SETTINGS
@@ -94,6 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
             expecting=_expecting_blocks(),
             ledger=make_ledger(config, settings.reports),
         )
+        config.add_cleanup(files.learn_root(str(config.rootpath)))
         guard.start()
         config.add_cleanup(guard.stop)
         services = config.stash[SERVICES] = Services(Boundary(guard))
@@ -106,8 +107,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _expecting_blocks() -> set[type]:
-    """Return the classes of what `pytest.raises` and unittest's `assertRaises` make."""
+    """Return the classes of what `pytest.raises` and unittest's `assertRaises` make and give."""
     group = getattr(pytest, "RaisesGroup", None)  # came with pytest 8.4
     raises, asserts = pytest.raises(Exception), TestCase().assertRaises(Exception)  # noqa: PT011, PT027
-    blocks = {type(raises), type(asserts)}
+    blocks = {type(raises), type(asserts), pytest.ExceptionInfo}
     return blocks if group is None else {*blocks, group}

@@ -14,6 +14,7 @@ from pytest_sessionguard.assertions.loads import assert_no_lazy_load
 from pytest_sessionguard.fixtures import SERVICES, SETTINGS
 from pytest_sessionguard.guard import Guard
 from pytest_sessionguard.model import Finding, Owner, Severity
+from pytest_sessionguard.plugin.examples import locate_examples
 from pytest_sessionguard.plugin.extent import WHOLE, ExtentHooks, find_narrowing
 from pytest_sessionguard.plugin.fault import announce
 from pytest_sessionguard.plugin.gate import Gate
@@ -79,6 +80,7 @@ class RunHooks:
         __tracebackhide__ = True
         item.stash[_FAILED] = False
         owner = Owner("test", item.name, nodeid=item.nodeid)
+        self._guard.shield.run(partial(locate_examples, item))
         self._guard.start_test(owner, self._severities(item))
         return (yield)
 

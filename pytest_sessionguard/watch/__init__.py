@@ -11,6 +11,7 @@ from threading import RLock
 from typing import Any, Protocol
 
 from pytest_sessionguard.accounts import Burden, Fault, Lease, Seat, Suspect
+from pytest_sessionguard.files import find_own
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.timeline import RecordingLedger
@@ -60,6 +61,7 @@ class Watchers:
         self._expecting = expecting
         self._sessions: Any = None
         self._handovers: Any = None
+        self._doctests: Any = None
         self._loads: Any = None
         self._servers: Any = None
         self._installed: list[Watcher] = []
@@ -102,6 +104,7 @@ class Watchers:
             if self._installed:
                 self._shield.run(self._sessions.install_async)
                 self._shield.run(self._handovers.install_frameworks)
+                self._shield.run(self._doctests.install)
             else:
                 self._shield.run(self._install_all)
 
@@ -200,8 +203,10 @@ class Watchers:
 
     def _install_all(self) -> None:
         import_module("sqlalchemy")  # a thread may be in the middle of it
+        find_own()  # now, before a test may have put another `open` in place
         from pytest_sessionguard.watch.changes import ChangeWatch
         from pytest_sessionguard.watch.departures import DepartureWatch
+        from pytest_sessionguard.watch.doctests import DoctestWatch
         from pytest_sessionguard.watch.engines import EngineWatch
         from pytest_sessionguard.watch.expectations import ExpectationWatch
         from pytest_sessionguard.watch.faults import FaultWatch
@@ -220,6 +225,7 @@ class Watchers:
             self._ledger, self._shield, faults, changes.note_statement, self._root
         )
         expectations = ExpectationWatch(self._ledger, self._shield, self._expecting)
+        self._doctests = DoctestWatch(self._ledger, self._shield)
         self._handovers = HandoverWatch(self._ledger, self._shield, self._sessions)
         engines = EngineWatch(self._ledger, self._shield)
         self._servers = ServerWatch(self._ledger, self._shield)
@@ -235,6 +241,7 @@ class Watchers:
             self._loads,
             changes,
             expectations,
+            self._doctests,
             self._handovers,
         )
         # Only now: whoever came while all that was imported waits there for his turn.

@@ -21,6 +21,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from pytest_sessionguard.callsite import FRAMES, Trace
 from pytest_sessionguard.files import EDGE, THIRD, USER, kind_of
+from pytest_sessionguard.making import find_making
+from pytest_sessionguard.running import find_running_task, frames_of_task
 
 _SESSION_FILE = Session.close.__code__.co_filename
 # Methods that end a session's work: who meets another one in them does him no harm.
@@ -111,7 +113,7 @@ def find_insider(mark: Mark | int, session: Any) -> Insider | None:
     thread, task, greenlet = (mark, None, None) if isinstance(mark, int) else _resolve(mark)
     is_waiting = task is not None and _waits(task, greenlet)
     if thread == threading.get_ident():
-        if not is_waiting or greenlet in _ancestors() or task is _current_task():
+        if not is_waiting or greenlet in _ancestors() or task is find_running_task():
             return None
     else:
         frame = sys._current_frames().get(thread)
@@ -126,7 +128,7 @@ def find_insider(mark: Mark | int, session: Any) -> Insider | None:
     method = _find_method(frame, session)
     if not method:
         return None
-    return Insider(_trace([*_frames(frame), *_frames_of_task(task)]), method in _CLOSES)
+    return Insider(_trace([*_frames(frame), *frames_of_task(task)], task), method in _CLOSES)
 
 
 def _resolve(mark: Mark) -> tuple[int, Any, Any]:
@@ -141,10 +143,6 @@ def _waits(task: Any, greenlet: Any) -> bool:
     if getattr(task, "cancelling", int)():
         return False
     return bool(task.get_loop().is_running())
-
-
-def _current_task() -> Any:
-    return asyncio.current_task() if asyncio._get_running_loop() is not None else None
 
 
 def _ancestors() -> list[Any]:
@@ -174,23 +172,7 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _frames_of_task(task: Any) -> list[FrameType]:
-    """List the frames of a task that waits, innermost first, as far as awaits can be followed."""
-    frames = []
-    step = task.get_coro()
-    while step is not None:
-        for kind, link in (("cr", "cr_await"), ("gi", "gi_yieldfrom"), ("ag", "ag_await")):
-            frame = getattr(step, f"{kind}_frame", None)
-            if frame is not None:
-                frames.append(frame)
-                step = getattr(step, link)
-                break
-        else:
-            break
-    return frames[::-1]
-
-
-def _trace(frames: list[FrameType]) -> Trace:
+def _trace(frames: list[FrameType], task: Any = None) -> Trace:
     """Collect the user's frames of a stack, as `Tracer.capture` does of its own."""
     marks: list[Any] = []
     third: tuple[Any, ...] = ()
@@ -202,4 +184,4 @@ def _trace(frames: list[FrameType]) -> Trace:
             marks += (frame.f_code, frame.f_lasti)
         elif kind == THIRD:
             third = third or (frame.f_code, frame.f_lasti)
-    return Trace(tuple(marks) or third)
+    return Trace(tuple(marks) or find_making(task) or third)

@@ -9,7 +9,8 @@ from types import CodeType, FrameType
 from typing import Any
 
 from pytest_sessionguard import callsite, files
-from pytest_sessionguard.callsite import Trace, shorten
+from pytest_sessionguard.callsite import Trace
+from pytest_sessionguard.files import shorten
 
 _TEST_FOLDERS = frozenset({"test", "tests", "testing"})
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
@@ -40,13 +41,14 @@ def is_test_file(path: str, root: str) -> bool:
         root: The folder of the project.
 
     Returns:
-        Whether its name or one of its folders says so.
+        Whether its name or one of its folders says so. An example of a doctest is a test.
     """
     *folders, name = shorten(path, root).split("/")
     return (
         name == "conftest.py"
         or name.startswith("test_")
         or name.endswith("_test.py")
+        or path.startswith(files.EXAMPLE)
         or not _TEST_FOLDERS.isdisjoint(folders)
     )
 

@@ -15,6 +15,7 @@
 | `Engine._has_events`, `Engine.dispatch` | its short way after the timeline | it stays long |
 | `Future._source_traceback` | a task's traceback in debug mode | it shows a frame of ours |
 | `SessionTransaction._connection_for_bind` | who asks a session to work | methods of `Session` |
+| `doctest._OutputRedirectingPdb` | notes on what a doctest shows | its text has our notes |
 | `Session.__binds` (2.1: `Session.binds`) | engines of a session without one | it is not used |
 
 Read in SQLAlchemy 2.0.58 and 2.1.9 (`sqlalchemy/pool/base.py`, `sqlalchemy/pool/impl.py`).
@@ -98,6 +99,19 @@ def find_result_counter() -> tuple[Any, str] | None:
         The module that draws from it, and its name there.
     """
     return (loading, "_new_runid") if callable(getattr(loading, "_new_runid", None)) else None
+
+
+def find_doctest_classes() -> tuple[type, type] | None:
+    """Find what runs doctests, if it has been imported.
+
+    Returns:
+        The runner, and the debugger that it tells when an example is over; None where there are
+        none, or a module of the user's has the name.
+    """
+    module = sys.modules.get("doctest")
+    runner = getattr(module, "DocTestRunner", None)
+    debugger = getattr(module, "_OutputRedirectingPdb", None)
+    return (runner, debugger) if isinstance(runner, type) and isinstance(debugger, type) else None
 
 
 def find_connection_giver() -> tuple[type, str] | None:
@@ -307,3 +321,16 @@ def tighten(engine: Any) -> None:
         engine: The engine, sync or async.
     """
     setattr(engine.dialect, _TIGHT, True)
+
+
+def find_connections(session: Any) -> list[Any]:
+    """Find the connections that a session's transaction has (``SessionTransaction._connections``).
+
+    Args:
+        session: A sync session.
+
+    Returns:
+        The connections, some twice.
+    """
+    transaction = session.get_transaction()
+    return [parts[0] for parts in getattr(transaction, "_connections", {}).values()]

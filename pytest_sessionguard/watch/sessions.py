@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, SessionTransactionOrigin
 
 from pytest_sessionguard.accounts import SessionRecord
 from pytest_sessionguard.callsite import Trace, Tracer
-from pytest_sessionguard.files import SESSION
+from pytest_sessionguard.files import FOREIGN, SESSION
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.changes import ChangeWatch
@@ -306,8 +306,9 @@ def _is_own_block(record: SessionRecord, trace: Trace) -> bool:
     """Tell whether the function whose block ends is the one that made the session.
 
     A session that somebody else made and lent (a test's session behind a patched factory) is
-    used on after the block by right, and so is the session of a registry.
+    used on after the block by right, and so is the session of a registry. The block of another
+    package's function is none of the user's.
     """
-    if record.trace is None or record.is_scoped or not trace.marks:
+    if record.trace is None or record.is_scoped or trace.doors & FOREIGN or not trace.marks:
         return False
     return record.trace.passes(trace.marks[0])

@@ -16,7 +16,8 @@ NAME = "pytest_sessionguard"
 # Rooms from the ground up: each may import those below it; rooms of one floor know nothing of each
 # other.
 FLOORS: list[set[str]] = [
-    {"clock", "model", "shield", "detour", "tally", "extent", "files"},
+    {"project"},
+    {"clock", "making", "model", "running", "shield", "detour", "tally", "extent", "files"},
     {"callsite", "identity", "survey"},
     {"accounts", "baseline"},
     {"ledger"},

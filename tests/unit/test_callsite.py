@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pytest_sessionguard
-from pytest_sessionguard.callsite import FRAMES, Trace, Tracer, find_block_end, render, shorten
-from pytest_sessionguard.files import SESSION
+from pytest_sessionguard.callsite import FRAMES, Trace, Tracer, find_block_end, render
+from pytest_sessionguard.files import SESSION, shorten
 
 STANDARD = sysconfig.get_paths()["stdlib"]
 
@@ -41,7 +41,7 @@ def test_shorten(path: str, root: str, short: str) -> None:
 
 def test_shorten_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where paths have backslashes, they are told with slashes."""
-    monkeypatch.setattr("pytest_sessionguard.callsite.os.sep", "\\")
+    monkeypatch.setattr("pytest_sessionguard.files.os.sep", "\\")
     assert "app/db.py" == shorten("C:\\me\\app\\db.py", "C:\\me")
 
 
@@ -245,6 +245,7 @@ def at_line(path: Path, line: int) -> Trace:
         ('with a:\n    b = """\n    c\n"""\nd\n', 1, 4),
         ("with a:\n    def b():\n        c\nd\n", 1, 3),
         ("a\nwith b:\n    c\n", 1, None),
+        ("with a:\n    b\nc\n", 2, None),
         ("with a:\n    b\nc\n", 3, None),
         ("with a:\n    b\nthis is no Python\n", 1, None),
         ("", 1, None),
@@ -262,6 +263,17 @@ def test_block_end_of_a_file_in_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_bytes(b"with a:\n    b = '\xff'\n")
     assert None is find_block_end(at_line(path, 1))
+    path = tmp_path / "declared.py"
+    path.write_bytes(b"# coding: latin-1\nwith a:\n    b = '\xff'\n")
+    assert 3 == find_block_end(at_line(path, 2))
+
+
+def test_block_end_where_a_test_has_replaced_open(tmp_path: Path, monkeypatch: Any) -> None:
+    """What a test puts in the place of `open` is not asked."""
+    path = tmp_path / "module.py"
+    path.write_text("with a:\n    b\n")
+    monkeypatch.setattr("builtins.open", None)
+    assert 2 == find_block_end(at_line(path, 1))
 
 
 def test_frames_of_the_running_test() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_sessionguard.callsite import shorten
+from pytest_sessionguard.files import shorten
 from pytest_sessionguard.identity import Identity, identify
 from pytest_sessionguard.model import CallSite, Finding, Frame, Owner, Place, Severity
 

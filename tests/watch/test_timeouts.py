@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Any
 
 import pytest
@@ -95,28 +94,60 @@ def test_returned_in_time(watching: Any, database: str) -> None:
     engine.dispose()
 
 
-@pytest.mark.parametrize("version", [(3, 10), (3, 11)], ids=str)
-def test_notes_of_each_python(version: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python 3.10 has no `add_note`; its notes stand where `exceptiongroup` looks for them."""
-    if version > sys.version_info:
-        pytest.skip("this Python has no add_note")
+def test_notes_beside_theirs() -> None:
+    """They stand behind the notes of others, where each Python and `exceptiongroup` looks."""
     error = PoolTimeoutError("dry")
     error.__notes__ = ["theirs"]
-    monkeypatch.setattr(notes.sys, "version_info", (*version, 0, "final", 0))
     notes.add_notes(error, ["one", "two"])
-    monkeypatch.undo()
     assert ["theirs", "one", "two"] == error.__notes__
 
 
-@pytest.mark.parametrize("version", [(3, 10), (3, 11)], ids=str)
-def test_first_notes_of_each_python(
-    version: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_first_notes() -> None:
     """An error that has no notes yet gets its first ones."""
-    if version > sys.version_info:
-        pytest.skip("this Python has no add_note")
     error = PoolTimeoutError("dry")
-    monkeypatch.setattr(notes.sys, "version_info", (*version, 0, "final", 0))
     notes.add_notes(error, ["one"])
-    monkeypatch.undo()
     assert ["one"] == error.__notes__
+
+
+def test_hidden_notes() -> None:
+    """Ours alone are taken off while a pattern is matched, of all that hangs together, and back."""
+    error, cause, circle = PoolTimeoutError("dry"), PoolTimeoutError("dry"), LookupError()
+    error.__cause__, cause.__context__, circle.__cause__ = cause, circle, error
+    error.__notes__ = ["one"]
+    notes.add_notes(error, ["one "[:3], "two"])
+    notes.add_notes(cause, ["one"])
+    hidden = notes.hide_notes(error)
+    assert ["one"] == error.__notes__
+    assert not hasattr(cause, "__notes__")
+    notes.show_notes(hidden)
+    assert (["one", "one", "two"], ["one"]) == (error.__notes__, cause.__notes__)
+
+
+def test_notes_that_are_added_while_ours_are_hidden() -> None:
+    """What a test adds while it matches stands behind what was there."""
+    error = PoolTimeoutError("dry")
+    notes.add_notes(error, ["one"])
+    hidden = notes.hide_notes(error)
+    error.__notes__ = ["theirs"]
+    notes.show_notes(hidden)
+    assert ["one", "theirs"] == error.__notes__
+
+
+class Unruly(Exception):
+    """An exception that refuses to be looked at."""
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise ValueError("mine")
+
+
+def test_notes_of_what_refuses_them() -> None:
+    """An exception that takes no notes is left alone."""
+    error = Unruly()
+    error.__cause__ = PoolTimeoutError("dry")
+    notes.add_notes(error, ["one"])
+    notes.add_notes(error.__cause__, ["one"])
+    hidden = notes.hide_notes(error)
+    assert not hasattr(error.__cause__, "__notes__")
+    notes.show_notes(hidden)
+    assert ["one"] == error.__cause__.__notes__

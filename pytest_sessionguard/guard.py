@@ -5,14 +5,12 @@ It knows no pytest: `pytest_sessionguard.plugin` tells it what begins and what e
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 
 from pytest_sessionguard.accounts import Account, Fault, Lease
-from pytest_sessionguard.accounts.threads import wait_for_threads
 from pytest_sessionguard.callsite import Trace, render
+from pytest_sessionguard.endings import Endings
 from pytest_sessionguard.hints import explain_fault
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.leftovers import Leftovers
@@ -56,12 +54,14 @@ class Guard:
             self.ledger, self.shield, self.describe, self.explain, expecting, root=root
         )
         self._leftovers = Leftovers(self.ledger, self._watchers)
+        self.endings = Endings(self._leftovers, self.shield)
         self._test: Account | None = None
         self._fixtures: dict[Hashable, Account] = {}
         self._before: dict[Hashable, Account] = {}
         self._ended: list[Account] = []
         # Which rules kept silent, and where, because a setting says so.
         self.hushed: set[tuple[str, str]] = set()
+        self._is_ending = False
         self._judged = 0
         self._told = Tally()
 
@@ -116,6 +116,7 @@ class Guard:
             severities: What each rule does there.
         """
         self.look()
+        self._is_ending = False
         self._test = self.ledger.begin(Account(owner, severities))
         self._leftovers.begin(self._test)
 
@@ -161,8 +162,20 @@ class Guard:
         """
         account = self._fixtures.get(key)
         if account is not None:
+            if self._is_ending and not account.goes_with_test:
+                self._let_test_end()
             self._before[key] = self.ledger.current
             self.ledger.current = account
+
+    def begin_teardown(self) -> None:
+        """Enter that the test is torn down, its own fixtures first and then what ends with it."""
+        self._is_ending = True
+
+    def _let_test_end(self) -> None:
+        """Enter that what comes now is torn down for other tests as well; said once a test."""
+        self._is_ending = False
+        test = [] if self._test is None else [self._test]
+        self.endings.note_overdue([*test, *(each for each in self._ended if each.goes_with_test)])
 
     @shielded
     def end_fixture(self, key: Hashable) -> None:
@@ -214,7 +227,7 @@ class Guard:
         return self._judge_due(wider, nodeid), self._judge(own, nodeid, _LEFT_OPEN)
 
     def end_run(self) -> list[Finding]:
-        """Judge the fixtures that no test's end has judged.
+        """Judge the fixtures that no test's end has judged, and what was postponed.
 
         Returns:
             The findings.
@@ -222,12 +235,12 @@ class Guard:
         ended, self._ended = self._ended, []
         # What was still bound to a test is an interrupted one's.
         wider = [account for account in ended if not account.goes_with_test]
-        return self._judge_due(wider, "") if self.is_watching else []
+        due = [*wider, *self.endings.take_postponed()]
+        return self._judge_due(due, "") if self.is_watching else []
 
     def _judge_due(self, accounts: list[Account], nodeid: str) -> list[Finding]:
         """Judge accounts once what can still end by itself has ended."""
-        self.settle(accounts)
-        self.shield.run(partial(self._leftovers.end, accounts))
+        self.endings.end(accounts)
         return self._judge(accounts, nodeid)
 
     def _judge(
@@ -273,27 +286,6 @@ class Guard:
         except Exception as error:
             self.shield.report(error)
             return []
-
-    @shielded
-    def settle(self, accounts: list[Account]) -> None:
-        """Let go of what nobody holds, and wait for what other threads are about to close.
-
-        Whether the collector came before a test's end is luck; after a collection it is no longer
-        luck whether a finding is SG101 or SG102. It costs nothing where nothing is out.
-
-        Args:
-            accounts: The accounts that are about to be judged.
-        """
-        open_leases = [lease for account in accounts for lease in account.open_leases()]
-        if not open_leases:
-            return
-        for lease in open_leases:
-            lease.look_for_task()
-        with warnings.catch_warnings():
-            # SQLAlchemy warns of connections that are collected; the finding says it better.
-            warnings.simplefilter("ignore")
-            gc.collect()
-        wait_for_threads(accounts)
 
     def take_tally(self) -> Tally:
         """Count what was seen since the last call.

@@ -275,6 +275,6 @@ def _judge(services: Services, scope: Scope) -> list[Finding]:
     if not (apart.breaches or apart.reopened or apart.escaped):
         return []
     apart.leases = {lease: None for lease in leases if lease.is_escaped}
-    guard.settle([apart])
+    guard.endings.settle([apart])
     apart.lost = [lease for lease in leases if lease.is_escaped and lease in lease.account.lost]
     return guard.judge_now(apart)

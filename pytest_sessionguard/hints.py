@@ -21,8 +21,8 @@ def explain_fault(fault: Fault, render: Render) -> list[str]:
     if fault.origin is not None:
         lines.append(f"  - its object was loaded at {render(fault.origin)}")
     session = fault.session
-    if session is not None and session.opened is not None:
-        line = f"  - by the {session.kind} opened at {render(session.opened)}"
+    if session is not None and session.trace is not None:
+        line = f"  - by the {session.kind} opened at {render(session.trace)}"
         ended = session.detached[0] if session.detached else session.ended
         closed = f", closed at {render(ended)}" if ended else ""
         lines.append(line + closed)

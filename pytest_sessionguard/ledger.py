@@ -267,8 +267,9 @@ class Ledger:
             record: The session.
             lease: The lease that its transaction began with.
         """
-        account = record.account
+        account = record.account = record.account.later or record.account
         lease.session = record
+        record.runner = lease.runner
         if lease.account is not account:
             lease.account.leases.pop(lease, None)
             lease.account = account
@@ -285,15 +286,16 @@ class Ledger:
         if scope is not None and not scope.is_over:
             scope.take_lease(lease)
 
-    def begin_again(self, record: SessionRecord, trace: Trace) -> None:
+    def begin_again(self, record: SessionRecord, trace: Trace, *, by_right: bool = False) -> None:
         """Enter that a session which had been closed begins a transaction.
 
         Args:
             record: The session.
             trace: Where.
+            by_right: Whether its maker keeps it for whoever asks again.
         """
         record.reopened = trace
-        if record.in_block and record.account.is_due:
+        if record.in_block and record.account.is_due and not by_right:
             record.account.reopened.append(record)
 
     def close_session(self, record: SessionRecord, trace: Trace | None, in_block: bool) -> None:

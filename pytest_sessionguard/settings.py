@@ -227,9 +227,10 @@ def _read_marker(
 ) -> Marks:
     ignored = _find("all" if off else ignore, Source.MARKER)
     if ignored and not str(reason or "").strip():
+        what = "off=True" if off else 'ignore="leaked-connection"'
         raise SettingsError(
             "sessionguard: a marker that ignores a rule needs a reason: "
-            '@pytest.mark.sessionguard(ignore="leaked-connection", reason="...")'
+            f'@pytest.mark.sessionguard({what}, reason="...")'
         )
     severities = dict.fromkeys(_find(error, Source.MARKER), Severity.ERROR)
     severities.update((code, Severity.WARN) for code in _find(warn, Source.MARKER))
@@ -324,7 +325,7 @@ def _count(value: Any, name: str, source: Source) -> int:
     except (TypeError, ValueError):
         number = None
     if number is None or isinstance(value, (bool, float)):
-        raise SettingsError(f"{label} is a number, not {value!r} (from {source.value}).")
+        raise SettingsError(f"{label} is a whole number, not {value!r} (from {source.value}).")
     if number < _LEAST[name]:
         raise SettingsError(
             f"{label} is {_LEAST[name]} or more, not {value!r} (from {source.value})."

@@ -6,7 +6,11 @@ from collections import Counter
 from typing import Any
 
 from pytest_sessionguard.accounts import EngineRecord, Use
-from pytest_sessionguard.accounts.engines import find_thread, find_threads_of_drivers
+from pytest_sessionguard.accounts.engines import (
+    count_staying,
+    find_thread,
+    find_threads_of_drivers,
+)
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.rules import Render
@@ -54,8 +58,9 @@ def _find_holdouts(ledger: Ledger, render: Render) -> list[Holdout]:
             if thread is not None:
                 threads.discard(thread)
                 found[_tell_holdout(ledger, engine, record, render)] += 1
-    if threads:
-        found[Holdout()] = len(threads)
+    past = count_staying(threads)
+    if past:
+        found[Holdout()] = past
     return [Holdout(**{**vars(one), "count": count}) for one, count in found.items()]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_sessionguard.accounts.account import Account, Unmade
 from pytest_sessionguard.accounts.backends import Address, Burden, Seat, Suspect
-from pytest_sessionguard.accounts.caches import is_cached
+from pytest_sessionguard.accounts.caches import is_kept
 from pytest_sessionguard.accounts.connections import Birth, Crossing, Lease, PoolFacts
 from pytest_sessionguard.accounts.dropped import Dropped
 from pytest_sessionguard.accounts.engines import EngineRecord
@@ -42,5 +42,5 @@ __all__ = [
     "Unmade",
     "Use",
     "Work",
-    "is_cached",
+    "is_kept",
 ]

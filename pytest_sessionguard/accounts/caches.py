@@ -1,41 +1,87 @@
-"""What a cache keeps: whoever asks it for a session gets the one that it gave before."""
+"""Whatever keeps a session for all who ask for it: they get the one that was given before."""
 
 from __future__ import annotations
 
 import functools
 import gc
+from collections.abc import Collection, Iterator
+from contextvars import Context
+from types import CellType, CodeType, ModuleType
 from typing import Any
 
 _CACHE: type = type(functools.lru_cache(bool))
+_CONTAINERS = (dict, list, tuple, set)
 
 
-def is_cached(thing: Any) -> bool:
-    """Tell whether a function with ``functools.lru_cache`` keeps an object, or what stands for it.
+def is_kept(session: Any, makers: Collection[CodeType]) -> bool:
+    """Tell whether those who made a session keep it, and give it to the next one who asks.
 
-    It looks through everything that the collector knows, so ask only where something is told.
+    They do where ``functools.lru_cache`` or a ``ContextVar`` holds it; or a module, class or object
+    of which a maker is a function, in an attribute or in a container (``functools.cached_property``
+    is one); or a variable around such a function. An object that has borrowed it keeps nothing. It
+    looks through everything that the collector knows, so ask seldom.
 
     Args:
-        thing: A session, or None where it is gone.
+        session: A sync session; the async session in front of it counts as well.
+        makers: The code of the functions that made it.
 
     Returns:
-        Whether a cache holds it, or the async session in front of it.
+        Whether they do.
     """
-    if thing is None:
+    fronts = [holder for holder in _holders_of(session) if _is_async_session(holder)]
+    return any(_is_kept(thing, makers) for thing in (session, *fronts))
+
+
+def _is_kept(thing: Any, makers: Collection[CodeType]) -> bool:
+    holders = _holders_of(thing)
+    if any(_keeps(holder, thing, makers) for holder in holders):
+        return True
+    containers = [holder for holder in holders if type(holder) in _CONTAINERS]
+    return any(
+        _keeps(holder, container, makers)
+        for container in containers
+        for holder in _holders_of(container)
+    )
+
+
+def _holders_of(thing: Any) -> list[Any]:
+    holders = gc.get_referrers(thing)
+    # The attributes of an object may stand in a dictionary between, and a cache without a limit is
+    # one.
+    spaces = [holder for holder in holders if type(holder) is dict]
+    return holders + (gc.get_referrers(*spaces) if spaces else [])
+
+
+def _keeps(holder: Any, thing: Any, makers: Collection[CodeType]) -> bool:
+    """Tell whether a holder is one that lasts, has the thing itself, and has a maker's function."""
+    class_ = type(holder)
+    if class_ is _CACHE or class_ is Context or class_.__name__.startswith("hamt_"):
+        return True
+    if class_ is CellType:
+        closures = [each for each in gc.get_referrers(holder) if type(each) is tuple]
+        functions = gc.get_referrers(*closures) if closures else []
+        return any(getattr(each, "__code__", None) in makers for each in functions)
+    try:
+        if all(value is not thing for value in list(vars(holder).values())):
+            return False
+        if isinstance(holder, ModuleType):
+            return any(code.co_filename == holder.__file__ for code in makers)
+        owner = holder if isinstance(holder, type) else class_
+        return any(code in makers for code in _codes_of(owner))
+    except Exception:  # it has no attributes, or a `__dict__` of its own making
         return False
-    holders = gc.get_referrers(thing)
-    # On Python 3.10 the attributes of an object stand in a dictionary between.
-    for space in [holder for holder in holders if type(holder) is dict]:
-        holders += gc.get_referrers(space)
-    fronts = [holder for holder in holders if _is_async_session(holder)]
-    return any(_is_in_cache(kept) for kept in (thing, *fronts))
 
 
-def _is_in_cache(thing: Any) -> bool:
-    holders = gc.get_referrers(thing)
-    # A cache without a limit is a dictionary.
-    for space in [holder for holder in holders if type(holder) is dict]:
-        holders += gc.get_referrers(space)
-    return any(type(holder) is _CACHE for holder in holders)
+def _codes_of(class_: type) -> Iterator[CodeType]:
+    for value in [value for base in class_.__mro__ for value in list(vars(base).values())]:
+        # What `property`, `cached_property`, `classmethod` and a decorator have inside.
+        for name in ("fget", "func", "__func__", "__wrapped__"):
+            code = getattr(getattr(value, name, None), "__code__", None)
+            if isinstance(code, CodeType):
+                yield code
+        code = getattr(value, "__code__", None)
+        if isinstance(code, CodeType):
+            yield code
 
 
 def _is_async_session(thing: Any) -> bool:

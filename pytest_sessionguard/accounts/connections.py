@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from pytest_sessionguard.accounts.holders import find_holder, goes_on, is_of_others
 from pytest_sessionguard.accounts.uses import Use
 from pytest_sessionguard.callsite import Trace
 from pytest_sessionguard.model import Owner
@@ -121,6 +122,35 @@ class Lease:
         task = self.runner() if isinstance(self.runner, weakref.ref) else None
         if task is not None and not task.done() and task.get_loop().is_closed():
             self.is_abandoned = True
+
+    @property
+    def opened(self) -> Trace:
+        """Return where it was taken, or the session that holds it made."""
+        return self.trace if self.session is None else self.session.trace or self.trace
+
+    def find_holder(self) -> str:
+        """Find whether a task or thread is still inside the block that is to close it.
+
+        Returns:
+            ``"task"``, ``"thread"``, or nothing.
+        """
+        return find_holder(self.runner, self.opened) if self.is_out else ""
+
+    def goes_on(self, ending: Collection[Account]) -> bool:
+        """Tell whether others go on with it when some owners end.
+
+        Args:
+            ending: The accounts of the owners.
+        """
+        return not self.is_escaped and goes_on(self.runner, self.opened, ending)
+
+    def is_of_others(self, accounts: Collection[Account]) -> bool:
+        """Tell whether somebody is at work with it whom some owners have not started.
+
+        Args:
+            accounts: The accounts of the owners.
+        """
+        return is_of_others(self.runner, self.opened, accounts)
 
 
 class Crossing:

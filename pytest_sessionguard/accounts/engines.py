@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from pytest_sessionguard.callsite import Trace
+from pytest_sessionguard.clock import Clock
 
 if TYPE_CHECKING:
     from pytest_sessionguard.accounts.account import Account
@@ -75,3 +77,21 @@ def find_threads_of_drivers() -> set[threading.Thread]:
         if not thread.daemon
         and (_AIOSQLITE in thread.name or type(thread).__module__ == "aiosqlite.core")
     }
+
+
+def count_staying(threads: Collection[threading.Thread], patience: float = 2.0) -> int:
+    """Count the threads that stay, where some may be ending.
+
+    aiosqlite's `close` returns when its connection is closed, before the thread has ended.
+
+    Args:
+        threads: Threads that ran a moment ago.
+        patience: How many seconds all of them together have to end.
+
+    Returns:
+        How many have not.
+    """
+    until = Clock.monotonic() + patience
+    for thread in threads:
+        thread.join(max(0.0, until - Clock.monotonic()))
+    return sum(thread.is_alive() for thread in threads)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
-import weakref
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from pytest_sessionguard.callsite import Trace
+from pytest_sessionguard.running import find_runner
 
 if TYPE_CHECKING:
     from pytest_sessionguard.accounts.account import Account
@@ -165,16 +164,3 @@ class Breach:
     def trace(self) -> Trace | None:
         """Return where the service returned it."""
         return self.scope.trace
-
-
-def find_runner() -> Any:
-    """Find what runs at the moment.
-
-    Returns:
-        A weak reference to the running task of asyncio, or the number of the thread.
-    """
-    if asyncio._get_running_loop() is not None:
-        task = asyncio.current_task()
-        if task is not None:
-            return weakref.ref(task)
-    return threading.get_ident()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from pytest_sessionguard.accounts.holders import goes_on
 from pytest_sessionguard.callsite import Trace
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class SessionRecord:
     Attributes:
         account: Its owner's account.
         session: A weak reference to it.
-        trace: Where it was made; None for one that is older than the watching.
+        trace: Where it was made, as seen from outside of its class; None for one that is older
+            than the watching.
         leaving: Where it is being closed, and whether the end of its own block closes it.
         ended: Where it was closed last.
         in_block: Whether the end of its own block did that.
@@ -39,6 +41,7 @@ class SessionRecord:
         overlaps: How often somebody came in while another one was inside.
         scope: The service call that opened it, if one did.
         is_escaped: Whether that call ended without having closed it.
+        runner: What took a connection for it last, as a lease has it.
         told: Whether a finding has told it.
     """
 
@@ -52,6 +55,7 @@ class SessionRecord:
     written: Any = None
     is_looked_at: bool = False
     overlaps: int = 0
+    runner: Any = None
     is_escaped: bool = False
     told: bool = False
 
@@ -68,13 +72,13 @@ class SessionRecord:
         self.inside: Any = None
         self.scope: Scope | None = None
 
-    @property
-    def opened(self) -> Trace | None:
-        """Return where it was made, as seen from outside of an ``__init__`` of its class."""
-        trace = self.trace
-        if trace is not None and len(trace.marks) > 2 and trace.marks[0].co_name == "__init__":
-            return trace._replace(marks=trace.marks[2:])
-        return trace
+    def goes_on(self, ending: Collection[Account]) -> bool:
+        """Tell whether others go on with it when some owners end.
+
+        Args:
+            ending: The accounts of the owners.
+        """
+        return not self.is_escaped and goes_on(self.runner, self.trace, ending)
 
     @property
     def is_made_elsewhere(self) -> bool:

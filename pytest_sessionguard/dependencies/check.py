@@ -163,7 +163,7 @@ class Check:
                 f"assert_dependency_closes() takes dependencies that open one."
             )
         if not self.failures:
-            self.opened, self.holder = opened.records[0].opened, opened.records[0].kind
+            self.opened, self.holder = opened.records[0].trace, opened.records[0].kind
         return [Usage(session) for session in opened.kept]
 
     def _judge(self, way: Way, opened: Opened, usages: list[Usage], swallowed: str) -> None:
@@ -180,7 +180,7 @@ class Check:
         )
         if failure.is_any and way not in [known.way for known in self.failures]:
             if left and not any(known.holder for known in self.failures):
-                self.opened, self.holder = left[0].opened, left[0].kind
+                self.opened, self.holder = left[0].trace, left[0].kind
             self.failures.append(failure)
 
 

@@ -20,6 +20,7 @@ from pytest_sessionguard.plugin.fault import announce
 from pytest_sessionguard.plugin.gate import Gate
 from pytest_sessionguard.plugin.recording import take_timeline
 from pytest_sessionguard.plugin.refusal import refuse
+from pytest_sessionguard.plugin.sections import LEFT_OPEN
 from pytest_sessionguard.report.forms import junit
 from pytest_sessionguard.report.summary import Summary, pack
 from pytest_sessionguard.report.wording import tell
@@ -79,8 +80,8 @@ class RunHooks:
         """Make the test the owner."""
         __tracebackhide__ = True
         item.stash[_FAILED] = False
-        owner = Owner("test", item.name, nodeid=item.nodeid)
         self._guard.shield.run(partial(locate_examples, item))
+        owner = Owner("test", item.name, nodeid=item.nodeid)
         self._guard.start_test(owner, self._severities(item))
         return (yield)
 
@@ -121,6 +122,8 @@ class RunHooks:
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Judge the test once everything of it has been torn down."""
         __tracebackhide__ = True
+        if not item.stash.get(_FAILED, True):
+            self._guard.begin_teardown()
         try:
             value = yield
         except BaseException:
@@ -146,7 +149,7 @@ class RunHooks:
             report.sessionguard = item.stash.get(_PACKET, None)  # type: ignore[attr-defined]
             left_open = item.stash.get(_LEFT_OPEN, "")
             if left_open:
-                report.sections.append(("sessionguard: left open at teardown", left_open))
+                report.sections.append((LEFT_OPEN, left_open))
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -166,6 +169,7 @@ class RunHooks:
             self._config.workeroutput["sessionguard"] = packet
         else:
             self._summary.add(packet)
+        self._guard.endings.say_unsaid()
         return value
 
     def _is_strict(self, item: pytest.Item) -> bool:

@@ -13,6 +13,7 @@ from pytest_sessionguard.model import Severity
 from pytest_sessionguard.options import Mode
 from pytest_sessionguard.plugin.acceptance import Acceptance
 from pytest_sessionguard.plugin.extent import WHOLE, find_narrowing
+from pytest_sessionguard.plugin.sections import SetupSections
 from pytest_sessionguard.report.summary import Summary
 from pytest_sessionguard.report.terminal import show
 
@@ -25,6 +26,7 @@ class SummaryHooks:
         self._acceptance = acceptance
         self._settings = config.stash[SETTINGS]
         self._summary = summary
+        self._setups = SetupSections()
         self._refused = ""
         self._unwritten = ""
         self._fault = ""
@@ -37,6 +39,7 @@ class SummaryHooks:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what a test brought, from this process or from a worker."""
+        self._setups.enter(report)
         packet = getattr(report, "sessionguard", None)
         if packet is not None:
             self._summary.add(packet)
@@ -87,6 +90,8 @@ class SummaryHooks:
         if self._fault:
             terminalreporter.write_line(self._fault, yellow=True)
         if self._settings.mode is Mode.OFF or not self._is_concerned():
+            return
+        if self._config.option.collectonly:  # tools read what it prints
             return
         told = {Severity.ERROR.value} if self._settings.mode.fails else set()
         verbosity = self._config.get_verbosity()

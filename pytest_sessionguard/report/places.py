@@ -130,8 +130,9 @@ def find_spot(finding: Mapping[str, Any], folder: str) -> Spot:
         The line; the file of the test where no line of the user's is known.
     """
     for place in finding["places"][:1]:
-        for path, line, function in place["frames"][:1]:
-            return make_spot(path, line, function, folder)
+        for path, line, function in place["frames"]:
+            if not path.startswith("<"):  # an example of a doctest that a test itself runs
+                return make_spot(path, line, function, folder)
     nodeid = finding["owner"]["nodeid"] or finding["told_at"]
     return make_spot(nodeid.partition("::")[0], 0, "", folder)
 

@@ -14,6 +14,8 @@ def _lead_to_dry_pool(finding: Finding) -> str:
     facts = finding.facts
     if "abandoned" in facts:
         return _NEVER_ENDED
+    if "held_by" in facts:
+        return _tell_work(finding)
     size, overflow = facts.get("pool_size"), facts.get("max_overflow")
     if isinstance(size, int) and isinstance(overflow, int) and size > 0 and overflow >= 0:
         wait = facts.get("pool_timeout")
@@ -41,13 +43,15 @@ def _lead_to_collector(finding: Finding) -> str:
         return _NEVER_ENDED
     if finding.facts["pool"] in _SHARING_POOLS:
         return _SHARED_POOL
+    if finding.facts["pool"] == "NullPool":
+        return "It stays open on the server until the collector comes; an async one is cut off."
     return "Until the collector comes the pool lacks it; an async one is cut off, not reused."
 
 
 def _open_in_block(finding: Finding) -> str:
     holder = str(finding.facts["holder"])
-    if "abandoned" in finding.facts:
-        return "await the task before its loop ends, also one that was cancelled."
+    if not finding.facts.keys().isdisjoint(("abandoned", "again", "held_by")):
+        return _mend_without_block(finding)
     if holder == "Connection":
         return "open it in `with engine.connect() as connection:` (async: `async with`)."
     if "scoped" in holder:
@@ -55,6 +59,29 @@ def _open_in_block(finding: Finding) -> str:
     if _is_async(finding):
         return "open the session in `async with async_session() as session:`."
     return "open the session in `with Session(engine) as session:`, or close it in `finally`."
+
+
+def _mend_without_block(finding: Finding) -> str:
+    if "abandoned" in finding.facts:
+        return "await the task before its loop ends, also one that was cancelled."
+    if "held_by" in finding.facts:
+        return _end_work(finding)
+    return "move these lines to where the session is open, or open a new session for them."
+
+
+def _tell_work(finding: Finding) -> str:
+    kind = finding.facts["held_by"]
+    if finding.facts["count"] == 1:
+        return f"The {kind} that took it was still at work, and keeps it until it ends."
+    return f"The {kind}s that took them were still at work, and keep them until they end."
+
+
+def _end_work(finding: Finding) -> str:
+    is_one = finding.facts["count"] == 1
+    work, it = f"the {finding.facts['held_by']}{'' if is_one else 's'}", "it" if is_one else "them"
+    if finding.facts["held_by"] == "thread":
+        return f"tell {work} to stop in time, and join {it}."
+    return f"await {work} in time, or cancel {it} and then await {it}."
 
 
 def _tell_when(finding: Finding) -> str:
@@ -88,7 +115,7 @@ def _title_used_again(finding: Finding) -> str:
 def _lead_used_again(finding: Finding) -> str:
     if "connection" in finding.facts:
         return "Nobody is left to close it. " + _lead_to_dry_pool(finding)
-    return "What is done there stands in a new transaction, outside the block's; nobody ends it."
+    return "What is done there stands in a new transaction, and no block ends it."
 
 
 def _title_shared(finding: Finding) -> str:
@@ -272,12 +299,12 @@ WORDINGS: dict[str, Wording] = {
     ),
     "SG303": Wording(
         title=_title_fault,
-        consequence=lambda f: "The code swallowed it and went on without the value.",
+        consequence=lambda f: "The code caught it, and may have gone on without the value.",
         fix=_mend_fault,
     ),
     "SG304": Wording(
         title=_title_fault,
-        consequence=lambda f: "The code swallowed it and went on without the value.",
+        consequence=lambda f: "The code caught it, and may have gone on without the value.",
         fix=_mend_fault,
     ),
     "SG305": Wording(

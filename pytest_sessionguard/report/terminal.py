@@ -40,6 +40,10 @@ def show(
     if groups or summary.fault or notes or pools:
         screen.write_sep("=", "sessionguard", bold=True)
     _show_groups(screen, groups, verbosity)
+    late = [finding for group in groups for finding in group if finding.severity.value in told]
+    if late:
+        what = "1 error was" if len(late) == 1 else f"{len(late)} errors were"
+        screen.write_line(f"sessionguard: the run fails: {what} found at its end", red=True)
     for line in (line for use in pools for line in tell_use(use)):
         screen.write_line(line)
     if summary.survey.trouble and verbosity > 0:

@@ -29,9 +29,11 @@ def tell(finding: Finding, *, verbose: bool = False, acceptable: bool = True) ->
     for number, place in enumerate(finding.places):
         lines += _tell_place(place, finding, number, verbose=verbose)
     lines += ["", _INDENT + wording.consequence(finding), f"{_INDENT}Fix: {wording.fix(finding)}"]
-    if finding.owner.kind == "fixture" and not finding.owner.is_test_bound:
+    is_wide = finding.owner.kind == "fixture" and not finding.owner.is_test_bound
+    if is_wide and not finding.facts.get("now"):
         lines.append(
-            f"{_INDENT}The test that pytest names here only came last; it is not at fault."
+            f"{_INDENT}The test that pytest names here ran when the fixture ended; it is not at"
+            " fault."
         )
     if not finding.facts.get("asserted"):  # what a test itself asks for, it need not accept
         baseline = " or the baseline." if acceptable else ""

@@ -24,6 +24,7 @@ from pytest_sessionguard.accounts import (
     Suspect,
 )
 from pytest_sessionguard.callsite import Trace, find_block_end
+from pytest_sessionguard.files import USER, kind_of
 from pytest_sessionguard.model import CallSite, Fact, Place, Severity
 
 Render = Callable[[Trace | None], CallSite]
@@ -88,19 +89,56 @@ class Rule:
         object.__setattr__(self, "text", inspect.cleandoc(self.text))
 
 
-def group_by_place(things: Iterable[_T]) -> list[list[_T]]:
+def group_by_place(
+    things: Iterable[_T], find_place: Callable[[_T], Trace | None] = lambda thing: thing.trace
+) -> list[list[_T]]:
     """Put things that were opened at the same place together.
 
     Args:
         things: What is to be told.
+        find_place: Finds the place that counts.
 
     Returns:
         The groups, in the order of their first things.
     """
     groups: dict[Any, list[_T]] = {}
     for thing in things:
-        groups.setdefault(thing.trace.marks if thing.trace else None, []).append(thing)
+        place = find_place(thing)
+        groups.setdefault(place.marks if place else None, []).append(thing)
     return list(groups.values())
+
+
+def find_reading(reading: Load | Fault) -> Trace:
+    """Find the place that the reading of an attribute is about.
+
+    Args:
+        reading: What is to be told.
+
+    Returns:
+        Where it was read; where only another package's code stands there, as with the response
+        model of a route, where its object was loaded.
+    """
+    if reading.origin is None or not reading.origin.marks:
+        return reading.trace
+    marks = reading.trace.marks
+    return reading.trace if marks and kind_of(marks[0]) == USER else reading.origin
+
+
+def tell_reading(label: str, reading: Load | Fault, render: Render) -> list[Place]:
+    """Return where an attribute was read and where its object was loaded, the telling one first.
+
+    Args:
+        label: What is said of the reading.
+        reading: What is to be told.
+        render: Turns a trace into a call site.
+
+    Returns:
+        One place, or two.
+    """
+    places = [Place(label, render(reading.trace))]
+    if reading.origin is not None:
+        places.append(Place("loaded at", render(reading.origin)))
+    return places if find_reading(reading) is reading.trace else places[::-1]
 
 
 def state_pool(pool: PoolFacts) -> dict[str, Fact]:
@@ -122,24 +160,24 @@ def state_pool(pool: PoolFacts) -> dict[str, Fact]:
 
 
 def tell_session(
-    record: SessionRecord | None, render: Render, *, is_abandoned: bool = False
+    record: SessionRecord | None, render: Render, *, holder: str = ""
 ) -> tuple[Place, ...]:
     """Return the places of a session's life.
 
     Args:
         record: The session that held a connection, if one did.
         render: Turns a trace into a call site.
-        is_abandoned: Whether the task that holds it can never end.
+        holder: The task or thread that has not come to close it, in words.
 
     Returns:
         Where it was opened and, if so, closed and begun again.
     """
     if record is None:
         return ()
-    fate = ", never closed" if record.ended is None else ""
-    if is_abandoned:
-        fate = ", by a task that never ended"
-    places = [Place("held by", render(record.opened), f"{record.kind} opened at {{}}{fate}")]
+    fate = f", by {holder}" if holder else ""
+    if record.ended is None and not holder:
+        fate = ", never closed"
+    places = [Place("held by", render(record.trace), f"{record.kind} opened at {{}}{fate}")]
     if record.ended is not None and record.reopened is not None:
         places.append(Place("closed", render(record.ended)))
         places.append(Place("began again", render(record.reopened)))
@@ -156,9 +194,9 @@ def tell_opening(record: SessionRecord | None, render: Render) -> list[Place]:
     Returns:
         The places.
     """
-    if record is None or record.opened is None:
+    if record is None or record.trace is None:
         return []
-    places = [Place("session", render(record.opened), f"{record.kind} opened at {{}}")]
+    places = [Place("session", render(record.trace), f"{record.kind} opened at {{}}")]
     ended, in_block = record.detached or (record.ended, record.in_block)
     if ended is not None:
         site = render(ended)
@@ -205,9 +243,16 @@ def tell_leases(leases: list[Lease], render: Render) -> Verdict:
         "holder": holders[0].kind if holders else "Connection",
         **state_pool(first.pool),
     }
+    holder = ""
     if all(lease.is_abandoned for lease in leases):
-        facts["abandoned"] = True
+        facts["abandoned"], holder = True, "a task that never ended"
+    else:
+        kind, *others = {lease.find_holder() for lease in leases}
+        if kind and not others:
+            facts["held_by"], holder = kind, f"a {kind} that is still at work"
+    if holders and all(record.reopened is not None for record in holders):
+        facts["again"] = True
     ends, boundary = tell_boundary(first, render)
-    sessions = tell_session(first.session, render, is_abandoned="abandoned" in facts)
+    sessions = tell_session(first.session, render, holder=holder)
     places = (Place("checked out", render(first.trace)), *sessions, *ends)
     return Verdict(places, {**facts, **boundary}, (*leases, *holders))

@@ -30,8 +30,8 @@ def name_of_author(engine):
 ## How it is seen
 Where SQLAlchemy makes the exception. The finding names the attribute, where the object was loaded
 and where its session was opened and closed; notes on the exception say the same where it fails the
-test. Where a test expects it (`pytest.raises`, `assertRaises`), it is none, nor is one that expects
-the exception which it led to.
+test. Where a test expects it (`pytest.raises`, `assertRaises`, the traceback that a doctest shows),
+it is none; the same is true where it expects the exception which it led to.
 
 ## When to ignore it
 Where code asks an object of unknown state for an attribute and means to take no for an answer;
@@ -41,8 +41,16 @@ Where code asks an object of unknown state for an attribute and means to take no
 from __future__ import annotations
 
 from pytest_sessionguard.accounts import Account, Fault
-from pytest_sessionguard.model import Fact, Place, Severity
-from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place, tell_opening
+from pytest_sessionguard.model import Fact, Severity
+from pytest_sessionguard.rules.base import (
+    Render,
+    Rule,
+    Verdict,
+    find_reading,
+    group_by_place,
+    tell_opening,
+    tell_reading,
+)
 
 
 def judge(account: Account, render: Render) -> list[Verdict]:
@@ -70,7 +78,7 @@ def tell_faults(account: Account, error: str, render: Render) -> list[Verdict]:
         What SG303 and SG304 say alike.
     """
     faults = [f for f in account.faults if f.error == error and not f.told and not f.expected]
-    return [_tell(group, render) for group in group_by_place(faults)]
+    return [_tell(group, render) for group in group_by_place(faults, find_reading)]
 
 
 def _tell(group: list[Fault], render: Render) -> Verdict:
@@ -80,10 +88,7 @@ def _tell(group: list[Fault], render: Render) -> Verdict:
         "attribute": first.attribute,
         "kind": first.kind,
     }
-    places = [Place("raised at", render(first.trace))]
-    if first.origin is not None:
-        places.append(Place("loaded at", render(first.origin)))
-    places += tell_opening(first.session, render)
+    places = tell_reading("raised at", first, render) + tell_opening(first.session, render)
     return Verdict(tuple(places), facts, tuple(group))
 
 

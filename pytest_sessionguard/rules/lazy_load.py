@@ -27,8 +27,9 @@ def name_of_author(engine):
 An attribute that is not loaded calls its loader when it is read; if a statement of the session is
 executed before the loader returns, the read has caused it. What was asked for is none: eager loads
 of a query, `refresh()`, `get()`, `awaitable_attrs`, dynamic and write-only collections, what a
-flush or a cascade loads. `assert_no_lazy_load()` and the marker `error="lazy-load"` raise at the
-line that reads.
+flush or a cascade loads. Where only another package's code reads, as with the response model of a
+route, the finding is about the query that loaded the object. `assert_no_lazy_load()` and the marker
+`error="lazy-load"` raise at the line that reads.
 
 ## When to ignore it
 The rule is off by default: sync code may load lazily and be none the worse for it.
@@ -37,8 +38,8 @@ The rule is off by default: sync code may load lazily and be none the worse for 
 from __future__ import annotations
 
 from pytest_sessionguard.accounts import Account, Load
-from pytest_sessionguard.model import Fact, Place, Severity
-from pytest_sessionguard.rules.base import Render, Rule, Verdict, tell_opening
+from pytest_sessionguard.model import Fact, Severity
+from pytest_sessionguard.rules.base import Render, Rule, Verdict, tell_opening, tell_reading
 
 
 def judge(account: Account, render: Render) -> list[Verdict]:
@@ -76,10 +77,7 @@ def tell_load(load: Load, render: Render) -> Verdict:
         "asked": load.asked,
         "error": load.error,
     }
-    places = [Place("read at", render(load.trace))]
-    if load.origin is not None:
-        places.append(Place("loaded at", render(load.origin)))
-    places += tell_opening(load.session, render)
+    places = tell_reading("read at", load, render) + tell_opening(load.session, render)
     return Verdict(tuple(places), facts, (load,))
 
 

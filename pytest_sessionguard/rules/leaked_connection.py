@@ -31,8 +31,10 @@ Every checkout of every pool is recorded (a wrapper of `Pool.connect`), and ever
 (`PoolEvents.checkin`, `detach`). A connection that a session takes belongs to whoever opened the
 session, any other to what ran when it was taken. A living session of a `scoped_session` registry is
 meant to outlast a test: what it holds is told as SG201. Leases of threads that still run get half a
-second to end. What a service function (`sessionguard_services`) took must have ended when it
-returns.
+second to end. What a task is inside its `with` block for, and what a task or thread that the owner
+has not started goes on with, is judged at the end of the run. Where a task or thread is still
+inside the `with` block that is to close one, the finding says so: it lacks an end, not a block.
+What a service function (`sessionguard_services`) took must have ended when it returns.
 
 ## When to ignore it
 Where a helper process or a pool of your own keeps the connection on purpose.
@@ -46,7 +48,7 @@ from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place
 
 
 def judge(account: Account, render: Render) -> list[Verdict]:
-    """Find the leases that are out.
+    """Find the leases that are out, or that only a wider fixture's teardown has returned.
 
     Args:
         account: The owner's account, now due.
@@ -57,7 +59,7 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     """
     leases = [
         lease
-        for lease in account.open_leases()
+        for lease in account.due_leases()
         if not lease.is_escaped and (lease.session is None or not lease.session.is_scoped)
     ]
     groups = [*group_by_place(account.escaped_leases()), *group_by_place(leases)]

@@ -69,7 +69,7 @@ def judge(account: Account, render: Render) -> list[Verdict]:
             Place("while holding", render(held.trace)),
         ]
         if held.session is not None:
-            site = render(held.session.opened)
+            site = render(held.session.trace)
             places.append(Place("held by", site, f"{held.session.kind} opened at {{}}"))
         facts = {
             "count": nesting.times,

@@ -96,8 +96,8 @@ def tell_handover(handover: Handover, render: Render) -> list[Place]:
     """
     record = handover.record
     places = [Place("handed over", render(handover.trace), f"{{}}, by {handover.way}")]
-    if record.opened is not None:
-        places.append(Place("session", render(record.opened), f"{record.kind} opened at {{}}"))
+    if record.trace is not None:
+        places.append(Place("session", render(record.trace), f"{record.kind} opened at {{}}"))
     if handover.closed is not None:
         site = render(handover.closed)
         # Without frames nobody reads it, and the source need not be parsed.

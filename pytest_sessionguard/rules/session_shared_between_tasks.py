@@ -85,8 +85,8 @@ def _tell(account: Account, group: list[Overlap], render: Render) -> Verdict:
         # Which of two threads is the first is luck, and the finding is to be the same every time.
         pair.sort(key=lambda place: [(f.path, f.function, f.line) for f in place.site.frames])
     places, record = tuple(pair), first.record
-    if record.opened is not None:
-        site = render(record.opened)
+    if record.trace is not None:
+        site = render(record.trace)
         places += (Place("session", site, f"{record.kind} opened at {{}}"),)
     lost = [lease for lease in account.lost_leases() if id(lease.session) in records]
     facts: dict[str, Fact] = {

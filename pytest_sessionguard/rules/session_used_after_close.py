@@ -28,7 +28,8 @@ The end of a `with` or `async with` block of a session is recorded where the fun
 the session runs it, and every transaction that begins (`SessionEvents.after_transaction_create`).
 `close()` and `scoped_session` are none: SQLAlchemy documents that a session may be used again. Nor
 is a second `with` block, an explicit `begin()`, nor a session that somebody else made and lent, or
-that `functools.lru_cache` keeps for all who ask for it.
+keeps for all who ask for it: in `functools.lru_cache` or `cached_property`, an attribute, a global
+or a `ContextVar`.
 A connection that such a session loses is told in the same finding, not as SG101 or SG102 again.
 
 ## When to ignore it
@@ -37,7 +38,7 @@ Where a session is meant to be used again, call `close()` instead of ending its 
 
 from __future__ import annotations
 
-from pytest_sessionguard.accounts import Account, SessionRecord, is_cached
+from pytest_sessionguard.accounts import Account, SessionRecord
 from pytest_sessionguard.callsite import find_block_end
 from pytest_sessionguard.model import Fact, Place, Severity
 from pytest_sessionguard.rules.base import Render, Rule, Verdict, group_by_place, state_pool
@@ -53,11 +54,7 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     Returns:
         A verdict for each place that opened some.
     """
-    records = [
-        record
-        for record in account.reopened
-        if not record.told and not (record.is_made_elsewhere and is_cached(record.session()))
-    ]
+    records = [record for record in account.reopened if not record.told]
     return [_tell(account, group, render) for group in group_by_place(records)]
 
 

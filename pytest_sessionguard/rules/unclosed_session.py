@@ -27,9 +27,11 @@ def add_user(engine, name):
 The making and the closing of every `Session` and `AsyncSession` is recorded, and whether it took a
 connection (`SessionEvents.after_begin`). A session that holds one is told as SG101 or SG102
 instead. A session that was closed, used once more and has ended that transaction is none, and
-neither is one bound to somebody else's connection. A session of a `scoped_session` registry
-lives on by design; it is told only where it still holds a connection. A session that a service
-function (`sessionguard_services`) opened must be closed when the function returns.
+neither is one bound to somebody else's connection. A session of a `scoped_session` registry lives
+on by design; it is told only where it still holds a connection. What a task is inside its `with`
+block for, and what a task or thread that the owner has not started goes on with, is judged at the
+end of the run. A session that a service function (`sessionguard_services`) opened must be closed
+when the function returns.
 
 ## When to ignore it
 In tests that keep a session for their own asserts and let it go with the test.
@@ -64,7 +66,7 @@ def judge(account: Account, render: Render) -> list[Verdict]:
     for group in [*group_by_place(account.escaped_sessions()), *group_by_place(records)]:
         first = group[0]
         held = [leases[record] for record in group if record in leases]
-        places = [Place("opened", render(first.opened), f"{first.kind} at {{}}")]
+        places = [Place("opened", render(first.trace), f"{first.kind} at {{}}")]
         if held:
             places.append(Place("connection", render(held[0].trace), "{}, still checked out"))
         facts: dict[str, Fact] = {

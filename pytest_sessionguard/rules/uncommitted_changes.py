@@ -29,7 +29,8 @@ What is new, changed or deleted and not written yet, the session tells when it i
 `transient_to_pending` where the first new object was added. It is none where an exception is on its
 way, after a rollback, in a session that is bound to a connection or joins its transaction, and
 where a test or fixture opened, changed or closed the session. A function that has a `commit` which
-it did not reach, by an early return or by an exception that it caught, is taken at its word.
+it did not reach, by an early return or by an exception that it caught, is taken at its word, also
+where a dependency closes the session. What a server commits by itself (AUTOCOMMIT) is not dropped.
 Statements on `session.connection()` are not seen.
 
 ## When to ignore it
@@ -59,7 +60,7 @@ def judge(account: Account, render: Render) -> list[Verdict]:
         kind = first.session.kind
         places = [
             Place("closed", render(first.trace)),
-            Place("opened", render(first.session.opened), f"{kind} at {{}}"),
+            Place("opened", render(first.session.trace), f"{kind} at {{}}"),
         ]
         if first.changed is not None:
             label = "written" if first.is_written else "added"

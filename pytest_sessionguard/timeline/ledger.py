@@ -56,9 +56,9 @@ class RecordingLedger(Ledger):
         self.recorder.open_session(record)
         return record
 
-    def begin_again(self, record: SessionRecord, trace: Trace) -> None:
+    def begin_again(self, record: SessionRecord, trace: Trace, *, by_right: bool = False) -> None:
         """Enter that a session which had been closed begins a transaction."""
-        super().begin_again(record, trace)
+        super().begin_again(record, trace, by_right=by_right)
         self.recorder.begin_again(record, trace)
 
     def close_session(self, record: SessionRecord, trace: Trace | None, in_block: bool) -> None:

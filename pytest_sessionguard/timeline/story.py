@@ -101,7 +101,7 @@ class SessionBar:
             "begin": self.begin,
             "end": self.end,
             "fate": self.fate or "open",
-            "site": locate(self.record.opened),
+            "site": locate(self.record.trace),
             "closed_at": locate(self.ended),
             "again": None if again is None else {"at": again[0], "site": locate(again[1])},
         }

@@ -14,11 +14,11 @@ from functools import lru_cache
 _LONGEST = 2_000
 _READ = 20_000
 
-# Each reads to the end of the text where its closing quote is missing.
+# Each reads to the end of the text where its closing quote is missing, a last backslash included.
 _QUOTED = r"'(?:[^']|'')*(?:'|\Z)"
-_ESCAPED = r"'(?:[^'\\]|\\.|'')*(?:'|\Z)"
+_ESCAPED = r"'(?:[^'\\]|\\.|'')*(?:'|\\?\Z)"
 _STRING = {
-    "mysql": rf"(?:(?<!\w)[bBxXnN])?{_ESCAPED}|\"(?:[^\"\\]|\\.|\"\")*(?:\"|\Z)",
+    "mysql": rf"(?:(?<!\w)[bBxXnN])?{_ESCAPED}|\"(?:[^\"\\]|\\.|\"\")*(?:\"|\\?\Z)",
     "postgresql": rf"(?<!\w)[eE]{_ESCAPED}|(?:(?<!\w)(?:[bBxXnN]|[uU]&))?{_QUOTED}",
     # q'[it's]' of Oracle: the delimiter is free.
     "oracle": (

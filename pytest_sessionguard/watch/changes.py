@@ -23,6 +23,7 @@ from sqlalchemy.sql.elements import TextClause
 
 from pytest_sessionguard.accounts import Dropped, SessionRecord
 from pytest_sessionguard.callsite import Trace, Tracer
+from pytest_sessionguard.files import DRIVEN
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.patches import Patches
@@ -32,7 +33,7 @@ from pytest_sessionguard.watch.places import (
     is_test_file,
     works_for_caller,
 )
-from pytest_sessionguard.watch.private import KEY
+from pytest_sessionguard.watch.private import KEY, find_connections
 
 _WRITES = re.compile(
     r"\s*(?:insert|update|delete|merge|replace)\b|\s*with\b.*\b(?:insert|update|delete|merge)\b",
@@ -189,6 +190,8 @@ class ChangeWatch:
             return
         changes = _tell_changes(session)
         written = record.written if _is_of_now(record.written, session) else None
+        if written and _commits_itself(session):
+            written = None
         if not (changes or written) or not session.is_active:
             return
         added = record.added if session.new and _is_of_now(record.added, session) else None
@@ -207,21 +210,23 @@ class ChangeWatch:
         if not record.account.is_due or self._is_of_tests(dropped) or _is_lent(session):
             return
         worker = find_worker(self._root)
-        # Whoever has a `commit` that was not reached meant to: an exception that it has caught, or
-        # an early return.
-        if worker is None or "commit" in worker.co_names:
+        if worker is None:
             return
-        record.account.dropped.append(dropped)
+        # Whoever has a `commit` that was not reached meant to: an exception that it has caught, or
+        # an early return. A dependency closes what the endpoint has written.
+        writers = dropped.changed.marks[::2] if dropped.changed is not None else ()
+        if not any("commit" in code.co_names for code in (worker, *writers)):
+            record.account.dropped.append(dropped)
 
     def _is_of_tests(self, dropped: Dropped) -> bool:
         """Tell whether a test opened the session, or changed something with it."""
-        opened, changed = dropped.session.opened, dropped.changed
+        opened, changed = dropped.session.trace, dropped.changed
         if opened is None or (changed is not None and is_test_code(changed, self._root)):
             return True
         for code in opened.marks[::2]:
             if is_test_file(code.co_filename, self._root):
                 return True
-            if not works_for_caller(code):
+            if not works_for_caller(code) or opened.doors & DRIVEN:
                 return False
         return not opened.marks
 
@@ -243,6 +248,17 @@ def _is_of_now(change: Change | None, session: Any) -> bool:
     return change is not None and change.root() is session.get_transaction()
 
 
+def _commits_itself(session: Any) -> bool:
+    """Tell whether the server commits each statement of a session as it is executed."""
+    return any(
+        connection.get_execution_options().get(
+            "isolation_level", connection.dialect._on_connect_isolation_level
+        )
+        == "AUTOCOMMIT"
+        for connection in find_connections(session)
+    )
+
+
 def _undoes(transaction: Any, written: Change) -> bool:
     """Tell whether a transaction or savepoint that is rolled back takes what was written along."""
     if not transaction.nested:
@@ -254,9 +270,20 @@ def _tell_changes(session: Any) -> str:
     """Tell what of a session's objects was not written yet."""
     parts = _count("new", session.new) + _count("deleted", session.deleted)
     if session.identity_map.check_modified():
-        changed = (o for o in session.dirty if session.is_modified(o))
+        changed = (o for o in session.dirty if _is_modified(session, o))
         parts += _count("changed", changed)
     return ", ".join(parts)
+
+
+def _is_modified(session: Any, thing: Any) -> bool:
+    """Tell whether an object was changed, as far as its values let themselves be compared.
+
+    To compare two arrays of numpy's is no yes or no, and some values refuse.
+    """
+    try:
+        return bool(session.is_modified(thing))
+    except Exception:
+        return False
 
 
 def _count(what: str, objects: Iterable[Any]) -> list[str]:

@@ -20,9 +20,12 @@ from types import FrameType
 from typing import Any
 
 from pytest_sessionguard.accounts import Handover, Handovers, Work
-from pytest_sessionguard.accounts.scopes import find_runner
+from pytest_sessionguard.accounts.starters import Starters, note_starter
 from pytest_sessionguard.callsite import Tracer
+from pytest_sessionguard.files import EDGE, USER, kind_of
 from pytest_sessionguard.ledger import Ledger
+from pytest_sessionguard.making import note_making
+from pytest_sessionguard.running import find_runner
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.arguments import (
     Found,
@@ -69,6 +72,7 @@ class HandoverWatch:
         self._patches = Patches()
         self._tracer = Tracer()
         self._known: set[str] = set()
+        self._starters = Starters(lambda: ledger.current)
 
     def install(self) -> None:
         """Begin to watch."""
@@ -101,18 +105,36 @@ class HandoverWatch:
 
     def _make_create_task(self, original: Any) -> Any:
         get_running_loop, ends_block = asyncio._get_running_loop, self._ends_block
+        starters = self._starters
+        first_step = starters.first_step
 
         def create_task(self: Any, coro: Any, *args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            found = None
+            found = starter = making = None
             try:
-                # A loop that does not run yet is about to run just this, and waits for it.
-                if get_running_loop() is self and not ends_block(coro):
+                if get_running_loop() is not self:
+                    # A loop that does not run yet is about to run just this, and waits for it,
+                    # unless the user's code makes it beforehand.
+                    maker, is_direct = _find_maker(sys._getframe(1))
+                    starter = starters.find() if maker and is_direct else starters.find_main()
+                elif not ends_block(coro):
                     found = find_in_coroutine(coro)
+                    maker, is_direct = _find_maker(sys._getframe(1))
+                    if maker is None:
+                        starter = starters.find_runners()
+                    elif is_direct:
+                        starter = starters.find()
+                    making = None if _is_users(coro) else maker
             except Exception as error:
                 watch._shield.report(error)
-            task = original(self, coro, *args, **kwargs)
+            outer, first_step.starter = first_step.starter, starter
+            try:
+                task = original(self, coro, *args, **kwargs)
+            finally:
+                first_step.starter = outer
             drop_own_frame(task, __file__)
+            if starter or making:
+                watch._note(task, starter, making)
             # A factory of the user's may make something else.
             if found and isinstance(task, asyncio.Future) and not task.done():
                 watch._enter(found, TaskWork(task))
@@ -158,6 +180,7 @@ class HandoverWatch:
         def start(self: Any) -> None:
             __tracebackhide__ = True
             try:
+                watch._note(self, watch._starters.find())
                 found = find_in_thread(self)
                 if found:  # before it starts, for it may be quick
                     watch._enter(found, ThreadWork(self))
@@ -198,6 +221,15 @@ class HandoverWatch:
 
         watch = self
         return __init__
+
+    def _note(self, work: Any, starter: object, maker: FrameType | None = None) -> None:
+        """Note in whose time a task or thread is started, and where, if it has a place for that."""
+        try:
+            note_starter(work, starter)
+            if maker:
+                note_making(work, maker)
+        except Exception as error:
+            self._shield.report(error, counts=False)  # a factory of the user's may make anything
 
     def _find_in_call(self, function: Any, args: Any, kwargs: Any) -> list[Found]:
         try:
@@ -248,6 +280,29 @@ class HandoverWatch:
                 record.handovers.add(handover)
         except Exception as error:
             self._shield.report(error)
+
+
+def _is_users(coroutine: Any) -> bool:
+    """Tell whether a coroutine is the user's, whose frames show where it was made."""
+    code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
+    return code is not None and kind_of(code) == USER
+
+
+def _find_maker(frame: FrameType | None) -> tuple[FrameType | None, bool]:
+    """Find the user's frame that makes a task.
+
+    Returns:
+        The frame, and whether it does so itself: by a function of asyncio's or anyio's, and not by
+        another package's.
+    """
+    is_direct = True
+    while frame is not None:
+        kind = kind_of(frame.f_code)
+        if kind in (USER, EDGE) or frame.f_code.co_name in _RUNNERS:
+            return (frame if kind == USER else None), is_direct
+        is_direct = is_direct and str(frame.f_globals.get("__name__")).startswith(_DOORS)
+        frame = frame.f_back
+    return None, False
 
 
 def _find_way(frame: FrameType | None) -> tuple[str, FrameType | None]:

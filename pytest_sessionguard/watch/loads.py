@@ -194,7 +194,7 @@ class LoadWatch:
         """Tell whether several calls may use a session that have one each in production."""
         if record.is_scoped or record.account.owner.kind == "fixture":
             return True
-        return is_test_code(record.opened, self._root)
+        return is_test_code(record.trace, self._root)
 
     def _end(self, access: Access, record: SessionRecord, state: Any, value: Any) -> None:
         """Enter what came of a reading that has not failed."""

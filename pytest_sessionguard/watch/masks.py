@@ -121,7 +121,7 @@ class MaskWatch:
         if (
             record is None
             or record.access is not None
-            or not is_test_code(record.opened, self._root)
+            or not is_test_code(record.trace, self._root)
         ):
             return
         mask = self._masks.setdefault(record, Mask())

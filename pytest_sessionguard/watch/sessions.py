@@ -7,17 +7,19 @@ SQLAlchemy has no event for a session's making and none for its closing
 from __future__ import annotations
 
 import sys
+from types import CodeType
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransactionOrigin
 
-from pytest_sessionguard.accounts import SessionRecord
+from pytest_sessionguard.accounts import SessionRecord, is_kept
 from pytest_sessionguard.callsite import Trace, Tracer
 from pytest_sessionguard.files import FOREIGN, SESSION
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.shield import Shield
 from pytest_sessionguard.watch.changes import ChangeWatch
+from pytest_sessionguard.watch.openings import leave_class
 from pytest_sessionguard.watch.patches import Patches
 from pytest_sessionguard.watch.private import KEY, refer
 from pytest_sessionguard.watch.provenance import is_known, know_session
@@ -40,7 +42,9 @@ class SessionWatch:
         self._changes = changes
         self._patches = Patches()
         self._end_tracer = Tracer(limit=1)
+        self._outer_tracer = Tracer()
         self.async_close: Any = None  # the code of its wrapper
+        self._kept: dict[tuple[Any, Any], bool] = {}
         self._listeners = {
             "after_transaction_create": self._make_transaction_create(),
             "after_begin": self._make_begin(),
@@ -90,7 +94,10 @@ class SessionWatch:
             __tracebackhide__ = True
             original(self, bind, **kwargs)
             try:
-                self._sessionguard = record = open_session(refer(self), capture())
+                trace = capture()
+                if trace.marks and trace.marks[0].co_name == "__init__":
+                    trace = leave_class(trace, sys._getframe(1))
+                self._sessionguard = record = open_session(refer(self), trace)
                 record.key = self.hash_key
             except Exception as error:
                 failed(error)
@@ -98,7 +105,7 @@ class SessionWatch:
         return __init__
 
     def _make_transaction_create(self) -> Any:
-        ledger, failed = self._ledger, self._shield.report
+        begin_again, failed = self._begin_again, self._shield.report
         capture, begun_by_user = Tracer().capture, SessionTransactionOrigin.BEGIN
 
         def on_transaction_create(session: Any, transaction: Any) -> None:
@@ -117,7 +124,7 @@ class SessionWatch:
                     return
                 # An explicit `begin()` is not silent: whoever writes it means it.
                 if transaction.origin is not begun_by_user:
-                    ledger.begin_again(record, capture())
+                    begin_again(record, session, capture)
             except Exception as error:
                 failed(error, counts=is_known(session))
 
@@ -157,7 +164,7 @@ class SessionWatch:
     def _make_exit(self, original: Any) -> Any:
         def __exit__(self: Any, type_: Any, value: Any, traceback: Any) -> Any:
             __tracebackhide__ = True
-            watch._leave(self)
+            watch._leave(self, self)
             try:
                 return original(self, type_, value, traceback)
             finally:
@@ -214,7 +221,7 @@ class SessionWatch:
             # The original closes in a task of its own, where neither the block nor the exception
             # that leaves it is in sight.
             inner = _inner_of(self)
-            watch._leave(inner)
+            watch._leave(inner, self)
             watch._look(inner, in_peace=type_ is None)
             try:
                 return await original(self, type_, value, traceback)
@@ -254,6 +261,21 @@ class SessionWatch:
         self.async_close = close.__code__
         return close
 
+    def _begin_again(self, record: SessionRecord, session: Any, capture: Any) -> None:
+        by_right = record.in_block and self._is_given_again(record, session)
+        self._ledger.begin_again(record, capture(), by_right=by_right)
+
+    def _is_given_again(self, record: SessionRecord, session: Any) -> bool:
+        """Tell whether the session's maker keeps it, for whoever asks to begin with again."""
+        if not record.is_made_elsewhere or record.trace is None or record.ended is None:
+            return False
+        # To look for who keeps it is dear, and the same for all that are made and ended there.
+        makers, ender = record.trace.marks[::2], record.ended.marks[0]
+        if (makers, ender) not in self._kept:
+            makers_alone = [code for code in makers if code is not ender]
+            self._kept[makers, ender] = is_kept(session, makers_alone)
+        return self._kept[makers, ender]
+
     def _enter(self, session: Any) -> None:
         try:
             record = getattr(session, KEY, None)
@@ -262,13 +284,16 @@ class SessionWatch:
         except Exception as error:
             self._shield.report(error)
 
-    def _leave(self, session: Any) -> None:
-        """Enter that a block of a session ends."""
+    def _leave(self, session: Any, front: Any) -> None:
+        """Enter that a block of a session ends, or of the async one in front of it."""
         try:
             record = getattr(session, KEY, None)
             if record is not None and record.leaving is None:
                 trace = self._end_tracer.capture()
-                if not trace.marks and record.trace is not None:
+                if trace.marks:
+                    if trace.marks[0].co_name in _EXITS and _is_exit_of(front, trace.marks[0]):
+                        trace = _take_outer(self._outer_tracer.capture())
+                elif record.trace is not None:
                     # `async_sessionmaker.begin()` ends its session in a task of its own; it made
                     # it on the line of its block.
                     trace = record.trace
@@ -300,6 +325,17 @@ class SessionWatch:
 def _inner_of(session: Any) -> Any:
     """Return the sync session of an async one; a double of the user's may have none."""
     return getattr(session, "sync_session", None)
+
+
+def _is_exit_of(session: Any, code: CodeType) -> bool:
+    """Tell whether a code is the end of the block as the session's own class has written it."""
+    methods = (vars(class_).get(code.co_name) for class_ in type(session).__mro__)
+    return any(getattr(method, "__code__", None) is code for method in methods)
+
+
+def _take_outer(trace: Trace) -> Trace:
+    """Leave the innermost frame out."""
+    return trace._replace(marks=trace.marks[2:])
 
 
 def _is_own_block(record: SessionRecord, trace: Trace) -> bool:

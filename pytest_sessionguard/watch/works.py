@@ -13,6 +13,7 @@ from types import BuiltinMethodType, CodeType, FrameType, FunctionType, MethodTy
 from typing import Any
 
 from pytest_sessionguard.clock import Clock
+from pytest_sessionguard.running import find_running_task
 
 # How often a session that closes waits half a millisecond for a thread which got it. Where that is
 # not about to end it is a finding, and the time well spent.
@@ -37,7 +38,8 @@ class TaskWork:
 
     def is_here(self) -> bool:
         """Tell whether it runs."""
-        return asyncio._get_running_loop() is not None and asyncio.current_task() is self._task()
+        task = find_running_task()
+        return task is not None and task is self._task()
 
     def does(self, runner: Any) -> bool:
         """Tell whether it is this task."""
@@ -211,7 +213,7 @@ def find_code(function: Any) -> CodeType | None:
 
 def _settle(is_over: Callable[[], bool]) -> None:
     """Wait for a thread that may have told of its end, and is about to come to it."""
-    for _ in range(_NAPS):  # counted, for a test may have stopped the clocks
+    for _ in range(_NAPS):
         if is_over():
             return
         Clock.sleep(0.0005)

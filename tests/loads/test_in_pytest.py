@@ -453,7 +453,7 @@ def test_defaults(project):
           session       Session opened at app.py:{at("return session.get") - 1} in detached
           closed        the block of app.py:{at("return session.get") - 1} in detached, which ends at line {at("return session.get")}
 
-          The code swallowed it and went on without the value.
+          The code caught it, and may have gone on without the value.
           Fix: load it in the query, with `selectinload(Author.posts)` or `joinedload(...)`.
           Accept: @pytest.mark.sessionguard(ignore="detached-access", reason="...") or the baseline.
         """
@@ -616,3 +616,52 @@ def test_imported_in_the_block(project, flags):
     """
     run = project(files).run(*flags, subprocess=True)
     assert run.results == {"test_a": "passed"}
+
+
+def test_response_models(project):
+    """What a response model reads is about the query of its route, and accepted with it alone."""
+    web = """
+        from app import Post, Session, engine, select
+        from fastapi import Depends, FastAPI
+        from pydantic import BaseModel
+
+        shop = FastAPI()
+
+        class AuthorOut(BaseModel, from_attributes=True):
+            name: str
+
+        class PostOut(BaseModel, from_attributes=True):
+            author: AuthorOut
+
+        def get_session():
+            with Session(engine) as session:
+                yield session
+
+        @shop.get("/old", response_model=list[PostOut])
+        def old(session=Depends(get_session)):
+            return session.scalars(select(Post)).all()
+
+        @shop.get("/new", response_model=list[PostOut])
+        def new(session=Depends(get_session)):
+            return session.scalars(select(Post)).all()
+    """
+    head = """
+        from fastapi.testclient import TestClient
+        from routes import shop
+    """
+    tests = """
+        @pytest.mark.parametrize("name", ("old", "new"))
+        def test_it(name):
+            with TestClient(shop) as client:
+                assert client.get("/" + name).status_code == 200
+    """
+    baseline = "--sessionguard-baseline=accepted.json"
+    shop = project({**suite(tests, head), "routes.py": textwrap.dedent(web)})
+    shop.run(baseline, "--sessionguard-update-baseline", "-k", "old")
+    run = shop.run(baseline)
+    assert run.found == ["SG402 test_it[new]", "SG402 test_it[old]"], run.text
+    assert {str(f.site.frames[0]) for f in run.findings} == {
+        "routes.py:19 in old",
+        "routes.py:23 in new",
+    }
+    assert run.closing.endswith("1 SG402 n-plus-one, 1 accepted")

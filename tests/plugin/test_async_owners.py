@@ -322,3 +322,41 @@ def test_anyio_fixture_that_is_fine(project, scope):
     """A fixture that anyio runs and that leaks nothing is no finding."""
     suite = {"app.py": ASYNC_APP, "test_x.py": ANYIO.format(scope=scope, work="fine")}
     assert project(suite).run().is_clean()
+
+
+LAST = """
+    import pytest, pytest_asyncio
+    from aio import engine, kept, text
+
+    @pytest.fixture(scope="module")
+    def anyio_backend():
+        return "asyncio"
+
+    @pytest_asyncio.fixture(scope="module", loop_scope="module")
+    async def on_asyncio():
+        yield
+        await kept.pop().close()
+        await engine.dispose()
+
+    @pytest.fixture(scope="module")
+    async def on_anyio(anyio_backend):
+        yield
+        await kept.pop().close()
+        await engine.dispose()
+
+    @pytest.mark.asyncio(loop_scope="module")
+    async def test_asyncio(on_asyncio):
+        kept.append(await engine.connect())
+
+    @pytest.mark.anyio
+    async def test_anyio(on_anyio):
+        kept.append(await engine.connect())
+"""
+
+
+@pytest.mark.parametrize("by", ("asyncio", "anyio"))
+def test_the_last_test_of_a_wide_fixture(project, by):
+    """What the fixture's teardown returns was due before."""
+    run = project({"aio.py": ASYNC_APP, "test_x.py": LAST}).run("-k", f"test_{by}")
+    assert run.found == [f"SG101 test_{by}"], run.text
+    assert run.results == {f"test_{by}": "passed, error at teardown"}

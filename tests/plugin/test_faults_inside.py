@@ -97,7 +97,9 @@ PLACES = (
     "guard.judge_account",
     "guard.Guard.render",
     "guard.Account",
-    "guard.gc",
+    "endings.settle",
+    "endings.Postponed.take",
+    "accounts.connections.find_holder",
     "plugin.run.tell",
 )
 
@@ -174,13 +176,14 @@ def test_judge(project, rule):
 @pytest.mark.parametrize("place", ("ledger.Ledger.open_lease", "guard.judge_account"))
 def test_warnings_as_errors(project, place):
     """Where every warning is an error, ours is still a warning and no error of a user's test."""
+    # When the suite's own leaks are collected, and their threads end, is a matter of chance.
+    chance = ("PytestUnhandledThreadExceptionWarning", "PytestUnraisableExceptionWarning")
+    options = ["-W", "error::pytest.PytestWarning"]
+    for name in chance:
+        options += ["-W", f"ignore::pytest.{name}"]
     suite = project(SUITE)
-    without = suite.run("-p", "no:sessionguard", "-W", "error::pytest.PytestWarning")
-    run = suite.run(
-        "-W",
-        "error::pytest.PytestWarning",
-        sabotage=lambda patch: break_place(patch, place),
-    )
+    without = suite.run("-p", "no:sessionguard", *options)
+    run = suite.run(*options, sabotage=lambda patch: break_place(patch, place))
     compare(run, without)
 
 

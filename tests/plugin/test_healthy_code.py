@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pytest
 from harness import APP, ASYNC_APP
 
@@ -353,8 +355,6 @@ ASYNC = {
 
 
 def indent(code: str) -> str:
-    import textwrap
-
     return textwrap.indent(textwrap.dedent(code).strip(), "    ")
 
 
@@ -442,3 +442,220 @@ def test_cached_session(flavour, cache, project):
     assert cached.run(ALL).is_clean()
     fresh = project({**files, "test_x.py": head.format("make_session") + uses})
     assert ["SG202 test_it"] == fresh.run(ALL).found
+
+
+# Each has a `get()` that makes a session once and keeps it.
+KEEPERS = {
+    "cached_property": """
+        class Keeper:
+            @functools.cached_property
+            def session(self):
+                return Session(engine)
+
+        def use(keeper):
+            return keeper.session
+    """,
+    "attribute": """
+        class Keeper:
+            kept = None
+
+            @property
+            def session(self):
+                self.kept = self.kept or Session(engine)
+                return self.kept
+
+        def use(keeper):
+            return keeper.session
+    """,
+    "dictionary": """
+        class Keeper:
+            def __init__(self):
+                self.kept = {}
+
+            def session(self):
+                if 1 not in self.kept:
+                    self.kept[1] = Session(engine)
+                return self.kept[1]
+
+        def use(keeper):
+            return keeper.session()
+    """,
+    "global": """
+        kept = None
+
+        def make():
+            global kept
+            kept = kept or Session(engine)
+            return kept
+
+        def Keeper():
+            return make
+
+        def use(keeper):
+            return keeper()
+    """,
+    "context variable": """
+        variable = contextvars.ContextVar("variable", default=None)
+
+        def make():
+            if variable.get() is None:
+                variable.set(Session(engine))
+            return variable.get()
+
+        def Keeper():
+            return make
+
+        def use(keeper):
+            return keeper()
+    """,
+    "closure": """
+        def Keeper():
+            cache = {}
+
+            def make():
+                if 1 not in cache:
+                    cache[1] = Session(engine)
+                return cache[1]
+
+            return make
+
+        def use(keeper):
+            return keeper()
+    """,
+    "nonlocal": """
+        def Keeper():
+            kept = None
+
+            def make():
+                nonlocal kept
+                kept = kept or Session(engine)
+                return kept
+
+            return make
+
+        def use(keeper):
+            return keeper()
+    """,
+    "class": """
+        class Keeper:
+            kept = None
+
+            @classmethod
+            def session(cls):
+                cls.kept = cls.kept or Session(engine)
+                return cls.kept
+
+        def use(keeper):
+            return keeper.session()
+    """,
+}
+# They keep nothing: what they make belongs to the block.
+MAKERS = {
+    "method": """
+        class Keeper:
+            def session(self):
+                return Session(engine)
+
+        def use(keeper):
+            return keeper.session()
+    """,
+    "borrower": """
+        class Repository:
+            def __init__(self, session):
+                self.session = session
+                self.all = {1: session}
+
+        class Keeper:
+            def session(self):
+                return Session(engine)
+
+        kept = []
+
+        def lend(session):
+            kept.append(Repository(session))
+            return session
+
+        def use(keeper):
+            return lend(keeper.session())
+    """,
+    "variable": """
+        class Keeper:
+            def session(self):
+                return Session(engine)
+
+        def lend(session):
+            def read():
+                return session.kept
+            kept.append(read)
+            return session
+
+        kept = []
+
+        def use(keeper):
+            return lend(keeper.session())
+    """,
+    "registry of others": """
+        import types
+        registry = types.SimpleNamespace()
+
+        class Odd:
+            @property
+            def __dict__(self):
+                raise ValueError
+
+            __slots__ = ("session",)
+
+        class Keeper:
+            def session(self):
+                return Session(engine)
+
+        def lend(session):
+            registry.session, odd.session = session, session
+            return session
+
+        odd = Odd()
+
+        def use(keeper):
+            return lend(keeper.session())
+    """,
+}
+KEPT_USES = """
+def test_it():
+    keeper = Keeper()
+    with {get} as session:
+        session.scalar(text("SELECT 1"))
+    session.scalar(text("SELECT 1"))
+    session.close()
+"""
+ASYNC_KEPT_USES = """
+async def test_it():
+    keeper = Keeper()
+    async with {get} as session:
+        await session.scalar(text("SELECT 1"))
+    await session.scalar(text("SELECT 1"))
+    await session.close()
+    await engine.dispose()
+"""
+
+
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+@pytest.mark.parametrize("name", (*KEEPERS, *MAKERS))
+def test_kept_session(project, name, flavour):
+    """A session that its maker keeps begins again by right, also below a block that had it.
+
+    One that somebody else has a hold of as well does not.
+    """
+    app, uses = (APP, KEPT_USES) if flavour == "sync" else (ASYNC_APP, ASYNC_KEPT_USES)
+    keeper, _, get = textwrap.dedent({**KEEPERS, **MAKERS}[name]).partition(
+        "\ndef use(keeper):\n    return "
+    )
+    class_ = "Session" if flavour == "sync" else "AsyncSession"
+    head = f"import contextvars, functools\nfrom app import {class_} as Session, engine, text\n"
+    files = {
+        "app.py": app,
+        "pytest.ini": "[pytest]\nasyncio_mode = auto\n",
+        "test_x.py": head + keeper + uses.format(get=get.strip()),
+    }
+    run = project(files).run(ALL)
+    assert run.fault == ""
+    assert run.found == (["SG202 test_it"] if name in MAKERS else [])

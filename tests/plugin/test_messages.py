@@ -233,7 +233,7 @@ FIXTURES = {
             pass
     """,
 }
-NOT_AT_FAULT = "The test that pytest names here only came last; it is not at fault."
+NOT_AT_FAULT = "The test that pytest names here ran when the fixture ended; it is not at fault."
 WAYS_OUT = {
     "function": '@pytest.mark.sessionguard(ignore="leaked-connection", reason="...")',
     "class": '@pytest.mark.sessionguard(ignore="leaked-connection", reason="...")',
@@ -396,3 +396,52 @@ def test_paths_outside_the_root(project):
     assert run.found == ["SG101 test_a"]
     assert f"  checked out   {suite.path}/lib/other.py:9 in leak  (engine" in run.text
     assert "                test_x.py:3 in test_a" in run.text
+
+
+AGAIN = """
+    import contextlib
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.orm import Session
+    from sqlalchemy.pool import NullPool
+
+    SELECT = text("SELECT 1")
+    engine = create_engine("sqlite:///app.db", poolclass=POOL)
+    kept = []
+
+    @contextlib.contextmanager
+    def scope():
+        session = Session(engine)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def slip():
+        with scope() as session:
+            session.scalar(SELECT)
+        KEEP
+        return session.scalar(SELECT)
+
+    def drop():
+        engine.connect().scalar(SELECT)
+"""
+
+
+@pytest.mark.parametrize(("keep", "rule"), (("kept.append(session)", "SG101"), ("pass", "SG102")))
+def test_begun_again_below_a_manager(project, keep, rule):
+    """A session that a context manager has closed needs no other block: the lines are misplaced."""
+    app = AGAIN.replace("KEEP", keep).replace("POOL", "None")
+    tests = "from app import slip\n\ndef test_slip():\n    slip()\n"
+    run = project({"app.py": app, "test_x.py": tests}).run()
+    assert run.found == [f"{rule} test_slip"], run.text
+    fix = "move these lines to where the session is open, or open a new session for them."
+    assert f"\n  Fix: {fix}\n" in run.text
+
+
+def test_left_to_the_collector_without_a_pool(project):
+    """Where nothing is pooled, no pool lacks it."""
+    app = AGAIN.replace("KEEP", "pass").replace("POOL", "NullPool")
+    tests = "from app import drop\n\ndef test_drop():\n    drop()\n"
+    run = project({"app.py": app, "test_x.py": tests}).run()
+    assert run.found == ["SG102 test_drop"], run.text
+    assert "It stays open on the server until the collector comes; an async one is cut " in run.text

@@ -149,11 +149,67 @@ def test_not_told_again(project):
                 leak()
                 with pytest.raises(LeakedConnectionError):
                     assert_no_leaked_connections()
-                assert_no_leaked_connections()
             """
         )
     ).run()
     assert (run.found, run.results) == ([], {"test_a": "passed"})
+
+
+def test_asked_again(project):
+    """It raises as often as it is asked, until the connection is back; then it is silent."""
+    run = project(
+        suite(
+            """
+            @pytest.fixture(scope="module")
+            def held():
+                yield engine.connect()
+
+            def test_still_out():
+                leak()
+                for _ in range(3):
+                    with pytest.raises(LeakedConnectionError, match="app.py:9 in leak"):
+                        assert_no_leaked_connections()
+
+            def test_back():
+                leak()
+                with pytest.raises(LeakedConnectionError):
+                    assert_no_leaked_connections()
+                kept.pop().close()
+                assert_no_leaked_connections()
+
+            @pytest.mark.parametrize("number", [1, 2])
+            def test_other_tests(held, number):
+                with pytest.raises(LeakedConnectionError, match="fixture `held`"):
+                    assert_no_leaked_connections(engine)
+                held.close() if number == 2 else None
+
+            def test_ignored():
+                leak()
+                with pytest.raises(LeakedConnectionError):
+                    assert_no_leaked_connections()
+                with assert_no_leaked_connections(ignore_current=True):
+                    fine()
+            """
+        )
+    ).run()
+    assert (run.found, set(run.results.values())) == ([], {"passed"})
+
+
+def test_told_at_a_teardown(project):
+    """What an earlier test leaked was told there, and is no reason for a later one to fail."""
+    run = project(
+        suite(
+            """
+            def test_a():
+                leak()
+
+            def test_b():
+                fine()
+                assert_no_leaked_connections(engine)
+            """
+        )
+    ).run()
+    assert run.results == {"test_a": "passed, error at teardown", "test_b": "passed"}
 
 
 def test_failed_by_it(project):
@@ -325,6 +381,7 @@ def test_a(wide, narrow):
         assert_no_leaked_connections(engine)
     owners = [str(finding.owner) for finding in info.value.findings]
     assert owners == ["the module-scoped fixture `wide`", "the function-scoped fixture `narrow`"]
+    assert "names here" not in str(info.value)
 """
         )
     ).run()

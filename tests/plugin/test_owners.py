@@ -79,7 +79,10 @@ def test_wider_fixture(project, scope):
     assert finding.site.frames[0].function == "leak"
     assert finding.told_at == "test_x.py::TestRow::test_last"
     assert run.results == {"test_first": "passed", "test_last": "passed, error at teardown"}
-    assert "The test that pytest names here only came last; it is not at fault." in run.text
+    assert (
+        "The test that pytest names here ran when the fixture ended; it is not at fault."
+        in run.text
+    )
 
 
 @pytest.mark.parametrize("scope", ("function", *WIDER))
@@ -704,6 +707,80 @@ def test_doctest(project):
     assert run.results["work.count"] == "passed"
 
 
+def test_places_in_doctests(project):
+    """An example is shown with its line in its file, and a comment counts there."""
+    run = project(
+        {
+            "app.py": APP,
+            "work.py": '''
+                """
+                >>> from app import engine
+                >>> with engine.connect() as connection: pass
+                """
+
+                def keep():
+                    """Keep a connection.
+
+                    >>> from app import engine, kept
+                    >>> if True:
+                    ...     kept.append(engine.connect())
+                    """
+
+                def mean_it():
+                    """
+                    >>> from app import engine, kept
+                    >>> kept.append(engine.connect())
+                    """  # sessionguard: ignore[SG101] it is to show what a leak is
+            ''',
+            "one/README.md": """
+                # One
+
+                >>> from app import engine, kept
+                >>> kept.append(engine.connect())
+            """,
+            "two/README.md": """
+                >>> from app import engine, kept
+                >>> kept.append(engine.connect())
+            """,
+        }
+    ).run("--doctest-modules", "--doctest-glob=*.md", "work.py", "one", "two")
+    assert sorted(str(finding.site) for finding in run.findings) == [
+        "one/README.md:4 in <module>",
+        "two/README.md:2 in <module>",
+        "work.py:11 in <module>",
+    ]
+    assert run.results["work"] == run.results["work.mean_it"] == "passed"
+
+
+def test_doctests_within_a_test(project):
+    """An example that no item of pytest's runs is shown by the name of its code."""
+    run = project(
+        {
+            "app.py": APP,
+            "work.py": '''
+                """
+                >>> from app import engine, fine, kept
+                >>> fine()
+                1
+                >>> kept.append(engine.connect())
+                """
+            ''',
+            "test_x.py": """
+                import doctest
+                import work
+
+                def test_work():
+                    assert doctest.testmod(work).failed == 0
+            """,
+        }
+    ).run()
+    (finding,) = run.findings
+    assert [str(frame) for frame in finding.site.frames] == [
+        "<doctest work[2]>:1 in <module>",
+        "test_x.py:5 in test_work",
+    ]
+
+
 def test_text_doctest(project):
     """What a doctest keeps in a name of its own was out when it ended."""
     run = project(
@@ -1087,3 +1164,54 @@ def test_pytest_in_pytest(project):
     ).run(subprocess=True)
     assert run.found == ["SG101 test_outer"]
     assert run.results == {"test_inner": "passed", "test_outer": "passed, error at teardown"}
+
+
+LAST = """
+    import pytest
+    from app import Session, engine, kept, text
+    from sqlalchemy.orm import close_all_sessions
+
+    @pytest.fixture(scope="SCOPE")
+    def wide():
+        yield
+        close_all_sessions()
+        for connection in kept:
+            connection.close()
+
+    @pytest.fixture
+    def own():
+        sessions = []
+        yield sessions
+        for session in sessions:
+            session.close()
+
+    class TestIt:
+        def test_connection(self, wide):
+            kept.append(engine.connect())
+
+        def test_session(self, wide):
+            self.__class__.session = Session(engine)
+            self.session.execute(text("SELECT 1"))
+
+        def test_returned(self, wide, own):
+            own.append(Session(engine))
+            own[0].execute(text("SELECT 1"))
+
+        def test_healthy(self, wide):
+            with Session(engine) as session:
+                session.execute(text("SELECT 1"))
+"""
+
+
+@pytest.mark.parametrize("scope", ("class", "module", "session"))
+@pytest.mark.parametrize("order", (1, -1))
+def test_the_last_test_of_a_wide_fixture(project, scope, order):
+    """What its teardown returns was due before: which test is the last decides nothing."""
+    wanted = {"connection": True, "session": True, "returned": False, "healthy": False}
+    suite = project({"app.py": APP, "test_x.py": LAST.replace("SCOPE", scope)})
+    for name, is_faulty in list(wanted.items())[::order]:
+        run = suite.run("-k", name)
+        assert run.found == ([f"SG101 test_{name}"] if is_faulty else []), run.text
+        assert ("error at teardown" in run.results[f"test_{name}"]) == is_faulty
+    names = [f"test_x.py::TestIt::test_{name}" for name in list(wanted)[::order]]
+    assert suite.run(*names).found == ["SG101 test_connection", "SG101 test_session"]

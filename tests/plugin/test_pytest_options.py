@@ -180,6 +180,7 @@ def test_collect_only(project):
     """`--collect-only` judges nothing and fails nothing."""
     run = project(SUITE).run("--collect-only")
     assert (run.exit, run.found, run.results) == (0, [], {})
+    assert run.closing == ""
 
 
 @pytest.mark.parametrize("args", [("--fixtures",), ("--markers",), ("--help",), ("--version",)])

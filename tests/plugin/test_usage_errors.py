@@ -101,13 +101,15 @@ def test_marker_with_positional(project):
 def test_marker_with_wrong_number(project):
     """A pool size is a number."""
     run = project(suite('@pytest.mark.sessionguard(pool_size="two")')).run()
-    refuse(run, "ERROR: test_x.py::test_fine: pool_size is a number, not 'two' (from marker).")
+    refuse(
+        run, "ERROR: test_x.py::test_fine: pool_size is a whole number, not 'two' (from marker)."
+    )
 
 
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ("many", "sessionguard_pool_size is a number, not 'many' (from command line)."),
+        ("many", "sessionguard_pool_size is a whole number, not 'many' (from command line)."),
         ("0", "sessionguard_pool_size is 1 or more, not '0' (from command line)."),
     ],
 )

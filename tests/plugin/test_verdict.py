@@ -262,6 +262,67 @@ def test_left_open_by_a_failed_test(project):
     )
 
 
+SETUPS = {
+    "app.py": APP,
+    "test_x.py": """
+        import pytest
+        from app import fine, leak
+
+        @pytest.fixture
+        def broken():
+            leak()
+            raise ValueError("mine")
+
+        def test_leaking(broken):
+            pass
+
+        @pytest.fixture
+        def mended():
+            fine()
+            raise ValueError("mine")
+
+        def test_fine(mended):
+            pass
+
+        @pytest.fixture
+        def doubly(request):
+            @request.addfinalizer
+            def end():
+                raise KeyError("mine too")
+            leak()
+            raise ValueError("mine")
+
+        def test_twice(doubly):
+            pass
+    """,
+}
+
+
+@pytest.mark.parametrize("args", [(), ("-n1",)])
+def test_left_open_by_a_failed_setup(project, args):
+    """What a failed setup left open stands beneath its error, and nothing where it left nothing."""
+    run = project(SETUPS).run("-k", "not twice", *args)
+    assert run.found == []
+    assert run.results == {"test_leaking": "error at setup", "test_fine": "error at setup"}
+    error, _, rest = run.text.partition("- sessionguard: left open at teardown -")
+    assert "ERROR at setup of test_leaking" in error
+    assert "ERROR at setup of test_fine" not in error
+    assert rest.lstrip("-").splitlines()[1] == (
+        "SG101 leaked-connection: 1 connection was still checked out after the function-scoped "
+        "fixture `broken` was torn down"
+    )
+    assert "left open at teardown" not in rest
+
+
+def test_left_open_by_a_failed_setup_and_teardown(project):
+    """Where the teardown fails too, the section is shown once, with that."""
+    run = project(SETUPS).run("-k", "twice")
+    assert run.results == {"test_twice": "error at setup, error at teardown"}
+    error, *rest = run.text.split("left open at teardown")
+    assert "ERROR at teardown of test_twice" in error
+    assert len(rest) == 1
+
+
 def test_own_teardown_error_comes_first(project):
     """A teardown error of the user's own stays the error of that test."""
     run = project(OTHERS).run()

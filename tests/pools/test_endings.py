@@ -64,6 +64,22 @@ HEALTHY = """
     async def test_disposed(engine):
         await ask(engine)
 """
+# The threads end a while after the connections.
+LINGER = """
+    import functools
+    import time
+
+    import aiosqlite.core as core
+
+    original = core._connection_worker_thread
+
+    @functools.wraps(original)
+    def linger(queue):
+        original(queue)
+        time.sleep(0.5)
+
+    core._connection_worker_thread = linger
+"""
 PAST = """
     import aiosqlite
     import app
@@ -132,6 +148,14 @@ def test_healthy(project):
     """Where all engines are disposed of nothing is said, and the process ends."""
     suite = project({"app.py": APP, "test_x.py": HEALTHY, "pytest.ini": INI})
     ending = Ending(suite.path, patience=60)
+    assert ending.ends, ending.text
+    assert [] == ending.lines()
+
+
+def test_threads_that_are_ending(project):
+    """A closed connection's thread that needs a while for its end keeps nothing alive."""
+    files = {"conftest.py": LINGER, "app.py": APP, "test_x.py": HEALTHY, "pytest.ini": INI}
+    ending = Ending(project(files).path, patience=60)
     assert ending.ends, ending.text
     assert [] == ending.lines()
 

@@ -51,6 +51,15 @@ APP = """
 """
 
 FAULTY = {
+    "not flushed where the server commits by itself": """
+        with Session(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+            session.add(User(name="bob"))
+    """,
+    "an option that sets the engine's aside": """
+        once = create_engine("sqlite:///app.db", isolation_level="AUTOCOMMIT")
+        with Session(once.execution_options(isolation_level="SERIALIZABLE")) as session:
+            session.execute(insert(User).values(name="bob"))
+    """,
     "new": """
         with factory() as session:
             session.add(User(name="bob"))
@@ -138,6 +147,21 @@ FAULTY = {
 }
 
 HEALTHY = {
+    "an engine that commits by itself": """
+        with Session(create_engine("sqlite://", isolation_level="AUTOCOMMIT")) as session:
+            session.execute(text("CREATE TABLE things (id INTEGER)"))
+            session.execute(text("INSERT INTO things VALUES (1)"))
+    """,
+    "an engine with the option": """
+        with Session(engine.execution_options(isolation_level="AUTOCOMMIT")) as session:
+            session.add(User(name="bob"))
+            session.flush()
+    """,
+    "a connection with the option": """
+        with factory() as session:
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+            session.execute(insert(User).values(name="bob"))
+    """,
     "committed": """
         with factory() as session:
             session.add(User(name="new"))
@@ -262,6 +286,56 @@ def test_faulty_code(project):
 def test_healthy_code(project):
     """Nothing is said of what was committed, rolled back, or dropped by an exception."""
     assert project(make_suite(HEALTHY)).run("--sessionguard-error=SG205").is_clean()
+
+
+# As an array of numpy's does: whether two of them differ is no yes or no.
+UNRULY = """
+    from sqlalchemy import String, TypeDecorator
+    from app import *
+
+    class Vector(list):
+        def __eq__(self, other):
+            raise ValueError("operands could not be broadcast together")
+
+    class VectorType(TypeDecorator):
+        impl = String
+        cache_ok = True
+
+        def process_bind_param(self, value, dialect):
+            return value and ",".join(value)
+
+        def process_result_value(self, value, dialect):
+            return value and Vector(value.split(","))
+
+    class Doc(Base):
+        __tablename__ = "docs"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        vector = mapped_column(VectorType)
+
+    def change():
+        with factory() as session:
+            doc, user = session.get(Doc, 1), session.get(User, 1)
+            doc.vector, user.name = Vector("xyz"), "bob"
+"""
+
+
+def test_values_that_refuse_to_be_compared(project):
+    """What the user's own comparison raises is no fault of the guard's, which goes on."""
+    tests = """
+        from unruly import *
+
+        def test_change():
+            Base.metadata.create_all(engine)
+            with Session(engine) as session, session.begin():
+                session.merge(Doc(id=1, vector=Vector("abc")))
+            change()
+
+        def test_leak():
+            test_leak.kept = engine.connect()
+    """
+    run = project({"app.py": APP, "unruly.py": UNRULY, "test_x.py": tests}).run()
+    assert ["SG101 test_leak", "SG205 test_change"] == run.found, run.text
+    assert run.shows("1 changed User: none of it is in the database: close() rolls back.")
 
 
 def test_what_tests_change(project):
@@ -573,6 +647,14 @@ def test_web(project):
             session.add(User(name="eve"))
             session.flush()
             raise HTTPException(409)
+
+        @shop.post("/returns")
+        def returns(good: bool = False, session=Depends(get_session)):
+            session.add(User(name="kim"))
+            session.flush()
+            if not good:
+                return "no"
+            session.commit()
     """
     tests = """
         import pytest
@@ -595,7 +677,7 @@ def test_web(project):
             yield
             shop.dependency_overrides.clear()
 
-        @pytest.mark.parametrize("name", ("forgets", "commits", "refuses"))
+        @pytest.mark.parametrize("name", ("forgets", "commits", "refuses", "returns"))
         def test_it(client, name):
             client.post("/" + name)
 
@@ -607,6 +689,77 @@ def test_web(project):
             def endpoint(session=Depends(get_session)):
                 session.add(User(name="bob"))
             client.post("/test")
+    """
+    run = project({"app.py": APP, "shop.py": web, "test_x.py": tests}).run()
+    assert (["SG205 test_it[forgets]"], 0) == (run.found, run.exit), run.text
+
+
+def test_web_in_the_task_of_the_test(project):
+    """The same where no thread stands between the test and the application."""
+    web = """
+        from app import Base, User
+        from fastapi import Depends, FastAPI
+        from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+        shop = FastAPI()
+        factory = async_sessionmaker(create_async_engine("sqlite+aiosqlite:///app.db"))
+
+        async def get_session():
+            async with factory() as session:
+                yield session
+
+        @shop.post("/forgets")
+        async def forgets(session=Depends(get_session)):
+            session.add(User(name="bob"))
+            await session.flush()
+
+        @shop.post("/commits")
+        async def commits(session=Depends(get_session)):
+            session.add(User(name="zoe"))
+            await session.commit()
+
+        @shop.post("/returns")
+        async def returns(good: bool = False, session=Depends(get_session)):
+            session.add(User(name="kim"))
+            await session.flush()
+            if not good:
+                return "no"
+            await session.commit()
+    """
+    tests = """
+        import httpx
+        import pytest
+        from app import User
+        from shop import factory, get_session, shop
+
+        @pytest.fixture
+        def overridden():
+            async def lend():
+                async with factory() as session:
+                    yield session
+            shop.dependency_overrides[get_session] = lend
+            yield
+            shop.dependency_overrides.clear()
+
+        async def post(name):
+            transport = httpx.ASGITransport(app=shop)
+            async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+                assert (await client.post("/" + name)).status_code == 200
+
+        @pytest.mark.asyncio
+        @pytest.mark.parametrize("name", ("forgets", "commits", "returns"))
+        async def test_it(name):
+            await post(name)
+
+        @pytest.mark.asyncio
+        async def test_overridden(overridden):
+            await post("forgets")
+
+        @pytest.mark.asyncio
+        async def test_own():
+            async for session in get_session():
+                session.add(User(name="bob"))
+                await session.flush()
     """
     run = project({"app.py": APP, "shop.py": web, "test_x.py": tests}).run()
     assert (["SG205 test_it[forgets]"], 0) == (run.found, run.exit), run.text

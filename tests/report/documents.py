@@ -32,8 +32,10 @@ RUN = RunFacts(
 # Whatever the sentences of the rules ask for.
 _SENTENCES = "".join(path.read_text("utf-8") for path in Path(report.__file__).parent.glob("*.py"))
 _ASKED = re.findall(r"""facts(?:\.get\(|\[)["'](\w+)["']""", _SENTENCES)
+# What only some findings have, and speaks for itself.
+_OPTIONAL = frozenset({"asserted", "boundary", "entered", "held_by", "now"})
 FACTS: dict[str, Any] = {
-    **{name: 2 for name in _ASKED if name not in ("boundary", "entered", "now", "asserted")},
+    **{name: 2 for name in _ASKED if name not in _OPTIONAL},
     "count": 1,
     "holder": "Session",
     "engine": "postgresql+asyncpg",

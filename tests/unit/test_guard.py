@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -325,7 +326,7 @@ def test_a_thread_that_is_about_to_close(desk: Desk) -> None:
 
 def test_a_thread_that_does_not_close(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that a living thread keeps is found when the moment is over."""
-    monkeypatch.setattr("pytest_sessionguard.accounts.threads._GRACE", 0.02)
+    monkeypatch.setattr("pytest_sessionguard.accounts.settling._GRACE", 0.02)
     stop, taken = threading.Event(), threading.Event()
 
     def serve() -> None:
@@ -344,15 +345,28 @@ def test_a_thread_that_does_not_close(desk: Desk, monkeypatch: pytest.MonkeyPatc
         thread.join()
 
 
-def test_warnings_of_what_is_collected_are_hushed(desk: Desk) -> None:
-    """The collection before a judgement shows none of the warnings that the finding replaces."""
+@pytest.mark.parametrize(
+    ("text", "is_said"),
+    (
+        ("The garbage collector is trying to clean up non-checked-in connection <...>", False),
+        ("unclosed connection <asyncpg.connection.Connection object at 0x1>", False),
+        ("unclosed database in <sqlite3.Connection object at 0x1>", False),
+        ("unclosed transport <_SelectorSocketTransport fd=11>", False),
+        ("connection <psycopg.Connection [IDLE]> was deleted while still open.", False),
+        ("<Connection(Thread-3)> was deleted before being closed.", False),
+        ("unclosed file <_io.TextIOWrapper name='x'>", True),
+        ("unclosed <socket.socket fd=11>", True),
+    ),
+)
+def test_warnings_of_what_is_collected(desk: Desk, text: str, *, is_said: bool) -> None:
+    """What the finding says better is hushed where it is collected, and the rest said later."""
 
     class Loud:
         def __init__(self) -> None:
             self.me = self
 
         def __del__(self) -> None:
-            warnings.warn("collected", stacklevel=1)
+            warnings.warn(text, ResourceWarning, stacklevel=1)
 
     desk.guard.start_test(TEST, {})
     desk.take()
@@ -360,7 +374,32 @@ def test_warnings_of_what_is_collected_are_hushed(desk: Desk) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert (["test_it"], []) == desk.end()
-    assert [] == caught
+        assert caught == []
+        desk.guard.endings.say_unsaid()
+    assert [str(warning.message) for warning in caught] == [text] * is_said
+
+
+def test_errors_in_what_is_collected(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody can catch is said at the end, or the next test would be told of it."""
+
+    class Loud:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            raise ValueError("loud")
+
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    desk.guard.start_test(TEST, {})
+    desk.take()
+    Loud()
+    assert (["test_it"], []) == desk.end()
+    assert told == []
+    desk.guard.endings.say_unsaid()
+    (said,) = told
+    assert (said.exc_type, str(said.exc_value)) == (ValueError, "loud")
+    assert "Loud.__del__" in repr(said.object)
 
 
 def break_rule(account: Account, render: Any) -> list[Verdict]:
@@ -415,4 +454,57 @@ def test_after_a_fault_nothing_is_watched(desk: Desk) -> None:
 
 def test_a_test_that_was_never_started(desk: Desk) -> None:
     """The end of a test that the guard did not see begin finds nothing."""
+    assert ([], []) == desk.end()
+
+
+def test_a_session_that_begins_as_its_test_ends(desk: Desk, monkeypatch: Any) -> None:
+    """What a server's session takes while the test is judged is told if it is never closed."""
+    desk.guard.start_test(TEST, {})
+    ledger = desk.guard.ledger
+    records = [ledger.open_session(lambda: None, Trace(())) for _ in range(2)]
+    proxies = []
+
+    def settle(accounts: list[Account]) -> list[Any]:
+        for record in records:
+            proxies.append(desk.take())
+            ledger.use_session(record, ledger.newest)  # type: ignore[arg-type]
+        return []
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pytest_sessionguard.endings.settle", settle)
+        assert ([], []) == desk.end()
+    proxies[0].is_valid = False
+    ledger.close_session(records[0], None, in_block=True)
+    assert ["test_it"] == [str(finding.owner) for finding in desk.guard.end_run()]
+
+
+@pytest.mark.parametrize("by", ("nobody", "its own fixture"))
+def test_what_a_wider_fixture_returns(desk: Desk, by: str) -> None:
+    """What the last test has out when a wider fixture's teardown begins, it has leaked."""
+    guard = desk.guard
+    guard.start_test(TEST, {})
+    desk.fixture("wide", "module")
+    desk.ready("wide")
+    desk.fixture("own")
+    desk.ready("own")
+    proxy = desk.take()
+    guard.begin_teardown()
+    guard.tear_down_fixture("own")
+    proxy.is_valid = by == "nobody"
+    guard.end_fixture("own")
+    guard.tear_down_fixture("wide")
+    proxy.is_valid = False
+    guard.end_fixture("wide")
+    assert (["test_it"] if by == "nobody" else [], []) == desk.end()
+
+
+def test_what_a_wider_fixture_returns_before_the_test(desk: Desk) -> None:
+    """One that is torn down for its next parameter ends nothing of the test that is set up."""
+    desk.guard.start_test(TEST, {})
+    desk.fixture("wide", "module")
+    desk.ready("wide")
+    proxy = desk.take()
+    desk.guard.tear_down_fixture("wide")
+    proxy.is_valid = False
+    desk.guard.end_fixture("wide")
     assert ([], []) == desk.end()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_sessionguard.accounts import Account, Lease
-from pytest_sessionguard.accounts.threads import threads_out
+from pytest_sessionguard.accounts.settling import threads_out
 from pytest_sessionguard.ledger import Ledger
 from pytest_sessionguard.model import Owner
 

@@ -181,7 +181,22 @@ def below_a_savepoint_harness(engine: Any) -> Any:
     return session
 
 
+class LoggedSession(Session):
+    """A session whose class has an end of its own, as for a metric."""
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+
+
+def below_the_block_of_a_subclass(engine: Any) -> Any:
+    with LoggedSession(engine) as session:  # block
+        session.execute(ONE)  # end
+    session.execute(ONE)  # again
+    return session
+
+
 FAULTS = [
+    below_the_block_of_a_subclass,
     below_its_block,
     below_its_block_unused,
     below_a_block_that_raised,
@@ -340,7 +355,35 @@ def closed_registry(engine: Any) -> Any:
     return registry()
 
 
+def in_a_second_block_of_a_subclass(engine: Any) -> Any:
+    session = LoggedSession(engine)
+    for _ in range(2):
+        with session:
+            session.execute(ONE)
+    return session
+
+
+def lent_to_a_unit_of_work(engine: Any) -> Any:
+    class Unit:
+        def __init__(self, session: Any) -> None:
+            self.session = session
+
+        def __enter__(self) -> Any:
+            return self.session.__enter__()
+
+        def __exit__(self, *error: object) -> None:
+            self.session.__exit__(*error)
+
+    session = Session(engine)
+    with Unit(session) as ours:
+        ours.execute(ONE)
+    session.execute(ONE)
+    return session
+
+
 HEALTHY = [
+    in_a_second_block_of_a_subclass,
+    lent_to_a_unit_of_work,
     after_plain_close,
     after_plain_close_of_an_unused_one,
     after_reset,
@@ -364,6 +407,18 @@ async def async_below_its_block(engine: Any) -> Any:
     async with AsyncSession(engine) as session:  # block
         await session.execute(ONE)
         await session.commit()  # end
+    await session.execute(ONE)  # again
+    return session
+
+
+class LoggedAsyncSession(AsyncSession):
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+
+
+async def async_below_the_block_of_a_subclass(engine: Any) -> Any:
+    async with LoggedAsyncSession(engine) as session:  # block
+        await session.execute(ONE)  # end
     await session.execute(ONE)  # again
     return session
 
@@ -440,6 +495,7 @@ async def async_again_in_run_sync(engine: Any) -> Any:
 ASYNC_FAULTS = [
     async_below_its_block,
     async_below_a_block_that_raised,
+    async_below_the_block_of_a_subclass,
     async_below_nested_blocks,
     async_below_two_in_one_block,
     async_below_an_exit_stack,

@@ -1169,14 +1169,12 @@ def test_pytest_in_pytest(project):
 LAST = """
     import pytest
     from app import Session, engine, kept, text
-    from sqlalchemy.orm import close_all_sessions
 
     @pytest.fixture(scope="SCOPE")
     def wide():
         yield
-        close_all_sessions()
-        for connection in kept:
-            connection.close()
+        for thing in kept:
+            thing.close()
 
     @pytest.fixture
     def own():
@@ -1190,8 +1188,8 @@ LAST = """
             kept.append(engine.connect())
 
         def test_session(self, wide):
-            self.__class__.session = Session(engine)
-            self.session.execute(text("SELECT 1"))
+            kept.append(Session(engine))
+            kept[-1].execute(text("SELECT 1"))
 
         def test_returned(self, wide, own):
             own.append(Session(engine))

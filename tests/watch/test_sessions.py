@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import Session, close_all_sessions, scoped_session, sessionmaker
+from sqlalchemy.orm import session as orm_session
 
 ONE = text("SELECT 1")
 
@@ -288,8 +289,15 @@ def end_by_invalidate(session: Any) -> None:
     session.invalidate()
 
 
+def forget_others(session: Any) -> None:
+    """Let `close_all_sessions` see this one alone: what other tests have left may be async."""
+    sessions = orm_session._sessions
+    for key in [key for key, other in sessions.items() if other is not session]:
+        del sessions[key]
+
+
 def end_by_close_all(session: Any) -> None:
-    gc.collect()  # it closes those of other tests too, and an async one cannot be closed here
+    forget_others(session)
     close_all_sessions()
 
 
@@ -390,6 +398,7 @@ async def end_async_by_invalidate(session: Any) -> None:
 async def end_async_by_close_all(session: Any) -> None:
     from sqlalchemy.ext.asyncio import close_all_sessions
 
+    forget_others(session.sync_session)
     await close_all_sessions()
 
 

@@ -6,8 +6,10 @@ import gc
 import importlib
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, lru_cache, partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,43 @@ def warm() -> Iterator[None]:
     for name in ("aiosqlite", "sqlalchemy.dialects.sqlite.aiosqlite", "sqlalchemy.ext.asyncio"):
         importlib.import_module(name)
 
-    # The collector runs at the end of every inner run; it need not look at all this again.
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+    with pytest.MonkeyPatch.context() as patch:
+        remember_packages(patch)
+        # The collector runs at the end of every inner run; it need not look at all this again.
+        gc.collect()
+        gc.freeze()
+        yield
+        gc.unfreeze()
+
+
+def remember_packages(patch: pytest.MonkeyPatch) -> None:
+    """Read once what is installed: pytest looks at every file of every plugin's package, each time.
+
+    Args:
+        patch: What forgets it.
+    """
+    find = metadata.distributions
+
+    @cache
+    def find_installed(folder: str) -> list[metadata.Distribution]:
+        return list(find(path=[folder]))
+
+    def distributions(**context: Any) -> list[metadata.Distribution]:
+        if context:
+            return list(find(**context))
+        packages = []
+        for folder in sys.path:
+            is_ours = folder.endswith("site-packages")  # a suite may have packages of its own
+            packages += find_installed(folder) if is_ours else find(path=[folder])
+        return packages
+
+    patch.setattr(metadata, "distributions", distributions)
+    for name in ("entry_points", "files"):
+        getter: Any = getattr(metadata.Distribution, name).fget
+        patch.setattr(metadata.Distribution, name, property(lru_cache(maxsize=4096)(getter)))
+    for package in metadata.distributions():  # now, before the collector is told to look away
+        if any(point.group == "pytest11" for point in package.entry_points):
+            list(package.files or ())
 
 
 @pytest.fixture

@@ -61,6 +61,15 @@ class Endings:
         """
         self._unsaid += settle(accounts)
 
+    @shielded
+    def take_back(self, accounts: list[Account]) -> None:
+        """Take back what was put aside of a test that turns out not to be judged.
+
+        Args:
+            accounts: Its accounts.
+        """
+        self._postponed.take_back(accounts)
+
     def take_postponed(self) -> list[Account]:
         """Return what was put aside for the end of the run."""
         return self._postponed.take_pages()

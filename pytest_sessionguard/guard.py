@@ -223,6 +223,7 @@ class Guard:
         if judged:
             self._judged += 1
             return self._judge_due([*own, *wider], nodeid), []
+        self.endings.take_back(own)
         self.shield.run(partial(self._leftovers.leave, own))
         return self._judge_due(wider, nodeid), self._judge(own, nodeid, _LEFT_OPEN)
 

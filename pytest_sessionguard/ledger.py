@@ -294,8 +294,9 @@ class Ledger:
             trace: Where.
             by_right: Whether its maker keeps it for whoever asks again.
         """
+        record.in_block = record.in_block and not by_right  # else as after a `close()`
         record.reopened = trace
-        if record.in_block and record.account.is_due and not by_right:
+        if record.in_block and record.account.is_due:
             record.account.reopened.append(record)
 
     def close_session(self, record: SessionRecord, trace: Trace | None, in_block: bool) -> None:

@@ -6,14 +6,23 @@ a worker of such a fixture has a connection out at any moment. Which test's end 
 
 from __future__ import annotations
 
+from weakref import WeakSet
+
 from pytest_sessionguard.accounts import Account
+
+# How many pages that tell something are kept before it is asked whether they still do.
+_MANY = 64
 
 
 class Postponed:
     """The pages of such things, each of the owner who is to be blamed for it."""
 
     def __init__(self) -> None:
-        self._pages: list[Account] = []
+        # Those that may tell something, and those that may come to: a session that outlives its
+        # owner keeps the page alive on which it goes on writing.
+        self._pages: dict[Account, None] = {}
+        self._quiet: WeakSet[Account] = WeakSet()
+        self._many = _MANY
         self._is_over = False
 
     def take(self, accounts: list[Account]) -> None:
@@ -27,15 +36,46 @@ class Postponed:
         for account in accounts:
             # First: a session of others may take a connection at any moment.
             page = account.later or account.end()
+            self._quiet.add(page)
             leases = [lease for lease in account.open_leases() if lease.goes_on(accounts)]
-            records = [record for record in account.open_sessions() if record.goes_on(accounts)]
+            held = {lease.session for lease in leases}
+            records = [
+                record
+                for record in account.open_sessions()
+                if record in held or record.goes_on(accounts)
+            ]
             account.move(leases, records, page)
-        ended = [account.later for account in accounts if account.later is not None]
-        pages = dict.fromkeys((*self._pages, *ended))
-        self._pages = [page for page in pages if page.may_tell or page in ended]
+        self._sort()
+
+    def take_back(self, accounts: list[Account]) -> None:
+        """Give back what was taken: its test has failed meanwhile, and is not judged.
+
+        Args:
+            accounts: Those of the test.
+        """
+        for account in accounts:
+            page, account.later = account.later, None
+            account.overdue = []
+            if page is not None:
+                page.move(list(page.leases), list(page.sessions), account)
+                self._pages.pop(page, None)
+                self._quiet.discard(page)
 
     def take_pages(self) -> list[Account]:
         """Return all pages: they are due now, and nothing is postponed any more."""
         self._is_over = True
-        pages, self._pages = self._pages, []
+        self._sort()
+        pages, self._pages = list(self._pages), {}
         return pages
+
+    def _sort(self) -> None:
+        """Keep what may tell something; to ask all of it again each time would cost too much."""
+        telling = [page for page in self._quiet if page.may_tell]
+        self._pages.update(dict.fromkeys(telling))
+        self._quiet.difference_update(telling)
+        if len(self._pages) > self._many:
+            quiet = [page for page in self._pages if not page.may_tell]
+            self._quiet.update(quiet)
+            for page in quiet:
+                del self._pages[page]
+            self._many = max(_MANY, 2 * len(self._pages))

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import functools
 import gc
+import sys
+import threading
 from collections.abc import Collection, Iterator
 from contextvars import Context
 from types import CellType, CodeType, ModuleType
 from typing import Any
 
+from pytest_sessionguard.files import THIRD, learn
+
 _CACHE: type = type(functools.lru_cache(bool))
+_STORES = (_CACHE, Context, threading.local)
 _CONTAINERS = (dict, list, tuple, set)
 
 
 def is_kept(session: Any, makers: Collection[CodeType]) -> bool:
     """Tell whether those who made a session keep it, and give it to the next one who asks.
 
-    They do where ``functools.lru_cache`` or a ``ContextVar`` holds it; or a module, class or object
-    of which a maker is a function, in an attribute or in a container (``functools.cached_property``
-    is one); or a variable around such a function. An object that has borrowed it keeps nothing. It
-    looks through everything that the collector knows, so ask seldom.
+    They do where ``functools.lru_cache``, a ``ContextVar`` or a ``threading.local`` holds it; or a
+    module, class or object of which a maker is a function, in an attribute or in a container
+    (``functools.cached_property`` is one); or a variable around such a function; or an object of
+    another package's, as ``flask.g``. An object of the user's that has borrowed it keeps nothing.
+    It looks through everything that the collector knows, so ask seldom.
 
     Args:
         session: A sync session; the async session in front of it counts as well.
@@ -36,7 +42,7 @@ def _is_kept(thing: Any, makers: Collection[CodeType]) -> bool:
     holders = _holders_of(thing)
     if any(_keeps(holder, thing, makers) for holder in holders):
         return True
-    containers = [holder for holder in holders if type(holder) in _CONTAINERS]
+    containers = [holder for holder in holders if issubclass(type(holder), _CONTAINERS)]
     return any(
         _keeps(holder, container, makers)
         for container in containers
@@ -55,21 +61,34 @@ def _holders_of(thing: Any) -> list[Any]:
 def _keeps(holder: Any, thing: Any, makers: Collection[CodeType]) -> bool:
     """Tell whether a holder is one that lasts, has the thing itself, and has a maker's function."""
     class_ = type(holder)
-    if class_ is _CACHE or class_ is Context or class_.__name__.startswith("hamt_"):
+    if issubclass(class_, _STORES) or class_.__name__.startswith("hamt_"):
         return True
     if class_ is CellType:
         closures = [each for each in gc.get_referrers(holder) if type(each) is tuple]
         functions = gc.get_referrers(*closures) if closures else []
         return any(getattr(each, "__code__", None) in makers for each in functions)
     try:
-        if all(value is not thing for value in list(vars(holder).values())):
+        if all(value is not thing for value in _values_of(holder)):
             return False
         if isinstance(holder, ModuleType):
             return any(code.co_filename == holder.__file__ for code in makers)
         owner = holder if isinstance(holder, type) else class_
-        return any(code in makers for code in _codes_of(owner))
+        return _is_of_others(owner) or any(code in makers for code in _codes_of(owner))
     except Exception:  # it has no attributes, or a `__dict__` of its own making
         return False
+
+
+def _values_of(holder: Any) -> list[Any]:
+    class_ = type(holder)
+    names = [name for base in class_.__mro__ for name in vars(base).get("__slots__", ())]
+    slots = [getattr(holder, name, None) for name in names if not name.startswith("__")]
+    return [*getattr(holder, "__dict__", {}).values(), *slots]
+
+
+def _is_of_others(class_: type) -> bool:
+    """Tell whether a class is another package's, neither the user's nor SQLAlchemy's."""
+    path = getattr(sys.modules.get(class_.__module__), "__file__", None)
+    return path is not None and learn(path) == THIRD
 
 
 def _codes_of(class_: type) -> Iterator[CodeType]:

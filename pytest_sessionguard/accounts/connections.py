@@ -142,7 +142,7 @@ class Lease:
         Args:
             ending: The accounts of the owners.
         """
-        return not self.is_escaped and goes_on(self.runner, self.opened, ending)
+        return not self.is_escaped and goes_on(self.runner, self.opened, ending, self.trace)
 
     def is_of_others(self, accounts: Collection[Account]) -> bool:
         """Tell whether somebody is at work with it whom some owners have not started.
@@ -150,7 +150,7 @@ class Lease:
         Args:
             accounts: The accounts of the owners.
         """
-        return is_of_others(self.runner, self.opened, accounts)
+        return is_of_others(self.runner, self.opened, accounts, self.trace)
 
 
 class Crossing:

@@ -56,7 +56,9 @@ def find_holder(runner: Any, opened: Trace | None) -> str:
     return "task" if isinstance(runner, weakref.ref) else "thread"
 
 
-def goes_on(runner: Any, opened: Trace | None, ending: Collection[Account]) -> bool:
+def goes_on(
+    runner: Any, opened: Trace | None, ending: Collection[Account], taken: Trace | None = None
+) -> bool:
     """Tell whether what took a thing goes on beyond the end of some owners, as it may.
 
     A task may that is inside the block which is to close the thing, and whatever `is_of_others`.
@@ -65,26 +67,31 @@ def goes_on(runner: Any, opened: Trace | None, ending: Collection[Account]) -> b
         runner: What took it, as a lease has it.
         opened: Where it was taken, or the session that holds it opened.
         ending: The accounts of the owners.
+        taken: Where it was taken, if the session was opened elsewhere.
 
     Returns:
         Whether to judge the thing later.
     """
-    if is_of_others(runner, opened, ending):
+    if is_of_others(runner, opened, ending, taken):
         return True
     task = _find_task(runner)
     return task is not None and bool(find_holder(runner, opened))
 
 
-def is_of_others(runner: Any, opened: Trace | None, ending: Collection[Account]) -> bool:
+def is_of_others(
+    runner: Any, opened: Trace | None, ending: Collection[Account], taken: Trace | None = None
+) -> bool:
     """Tell whether what took a thing is at work, and some owners have not started it.
 
     Such a task is a server's, or one that a wider fixture stops. Such a thread counts as long as it
-    is in the function that took the thing; one of a pool does another job by then.
+    is in the function that opened or took the thing; one of a pool does another job by then.
 
     Args:
         runner: What took it, as a lease has it.
         opened: Where it was taken, or the session that holds it opened.
         ending: The accounts of the owners.
+        taken: Where it was taken, if the session was opened elsewhere: a helper that opens one has
+            returned by then.
 
     Returns:
         Whether it is none of theirs.
@@ -96,10 +103,14 @@ def is_of_others(runner: Any, opened: Trace | None, ending: Collection[Account])
     thread = None if ident == threading.get_ident() else find_thread(ident)
     if thread is None or opened is None or starter_of(thread) in ending:
         return False
-    codes = opened.marks[::2]
-    taker = next((code for code in codes if not code.co_flags & _GENERATOR), None)
-    is_inside = any(frame.f_code is taker for frame in _frames_of(runner))
+    takers = [_find_taker(trace) for trace in (opened, taken) if trace is not None]
+    is_inside = any(frame.f_code is taker for frame in _frames_of(runner) for taker in takers)
     return is_inside or bool(find_holder(runner, opened))
+
+
+def _find_taker(trace: Trace) -> CodeType | None:
+    codes = trace.marks[::2]
+    return next((code for code in codes if not code.co_flags & _GENERATOR), None)
 
 
 def _find_task(runner: Any) -> asyncio.Task[Any] | None:

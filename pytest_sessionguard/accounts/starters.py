@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Where a task or thread keeps it.
 _NAME = "_sessionguard_starter"
+# anyio's runner of tests and fixtures, which may be older than the watching.
+_RUNNER = "TestRunner._run_tests_and_fixtures"
 # What it keeps instead where it is the one that a loop was run for: a test's or a runner's own.
 MAIN = object()
 
@@ -55,7 +57,7 @@ class Starters:
             return _resolve(
                 getattr(find_thread(threading.get_ident()), _NAME, self._find_current())
             )
-        starter = _resolve(getattr(task, _NAME, self.first_step.starter))
+        starter = _look_up(task, self.first_step.starter)
         return self._find_current() if starter is MAIN else starter
 
     def find_main(self) -> object:
@@ -95,7 +97,7 @@ def starter_of(work: Any) -> object:
     Returns:
         The account, or `MAIN`; None where nobody of the user's has started it, or nobody knows.
     """
-    return _resolve(getattr(work, _NAME, None))
+    return _look_up(work, None)
 
 
 def find_thread(ident: int) -> threading.Thread | None:
@@ -110,6 +112,17 @@ def find_thread(ident: int) -> threading.Thread | None:
     if ident == threading.main_thread().ident:
         return None
     return next((thread for thread in threading.enumerate() if thread.ident == ident), None)
+
+
+def _look_up(work: Any, default: object) -> object:
+    starter = _resolve(getattr(work, _NAME, default))
+    return MAIN if starter is None and _is_runner(work) else starter
+
+
+def _is_runner(work: Any) -> bool:
+    find_coroutine = getattr(work, "get_coro", None)  # a loop's factory may make anything
+    coroutine = None if find_coroutine is None else find_coroutine()
+    return getattr(coroutine, "__qualname__", "") == _RUNNER
 
 
 def _resolve(starter: object) -> object:

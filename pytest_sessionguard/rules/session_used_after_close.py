@@ -28,8 +28,8 @@ The end of a `with` or `async with` block of a session is recorded where the fun
 the session runs it, and every transaction that begins (`SessionEvents.after_transaction_create`).
 `close()` and `scoped_session` are none: SQLAlchemy documents that a session may be used again. Nor
 is a second `with` block, an explicit `begin()`, nor a session that somebody else made and lent, or
-keeps for all who ask for it: in `functools.lru_cache` or `cached_property`, an attribute, a global
-or a `ContextVar`.
+keeps for all who ask for it: in `functools.lru_cache` or `cached_property`, an attribute, a global,
+a `ContextVar`, a `threading.local` or an object of another package's, such as `flask.g`.
 A connection that such a session loses is told in the same finding, not as SG101 or SG102 again.
 
 ## When to ignore it

@@ -93,7 +93,9 @@ class Watchers:
         """
         self._is_wanted = True
         self._shield.run(self._arrivals.begin)
-        if at_once or "sqlalchemy.orm" in sys.modules or "sqlalchemy.pool" in sys.modules:
+        # A test that hides a module puts None there.
+        has_orm = any(sys.modules.get(name) for name in ("sqlalchemy.orm", "sqlalchemy.pool"))
+        if at_once or (has_orm and sys.modules.get("sqlalchemy")):
             self._shield.run(partial(self._join, wait=True))
 
     def _join(self, *, wait: bool) -> None:

@@ -444,6 +444,35 @@ def test_cached_session(flavour, cache, project):
     assert ["SG202 test_it"] == fresh.run(ALL).found
 
 
+def test_place_of_a_cached_session(project):
+    """Where it begins again by right it has a life anew, and is shown where it was closed last."""
+    suite = """
+        from functools import lru_cache
+        from sqlalchemy import create_engine, text
+        from sqlalchemy.orm import Session
+
+        SELECT = text("SELECT 1")
+        engine = create_engine("sqlite:///app.db")
+
+        @lru_cache
+        def get():
+            return Session(engine)
+
+        def test_it():
+            with get() as session:
+                session.scalar(SELECT)
+            get().scalar(SELECT)
+            get().close()
+            with get() as session:
+                session.scalar(SELECT)
+            get().scalar(SELECT)
+    """
+    run = project({"test_x.py": suite}).run()
+    assert run.found == ["SG101 test_it"], run.text
+    lines = {frame.line for place in run.findings[0].places for frame in place.site.frames}
+    assert lines == {10, 13, 17, 19}, run.text
+
+
 # Each has a `get()` that makes a session once and keeps it.
 KEEPERS = {
     "cached_property": """
@@ -547,6 +576,61 @@ KEEPERS = {
 
         def use(keeper):
             return keeper.session()
+    """,
+    "default": """
+        import collections
+
+        kept = collections.defaultdict(lambda: Session(engine))
+
+        def Keeper():
+            return lambda: kept[1]
+
+        def use(keeper):
+            return keeper()
+    """,
+    "slots": """
+        class Keeper:
+            __slots__ = ("kept",)
+
+            def session(self):
+                if not hasattr(self, "kept"):
+                    self.kept = Session(engine)
+                return self.kept
+
+        def use(keeper):
+            return keeper.session()
+    """,
+    "thread's own": """
+        import threading
+
+        local = threading.local()
+
+        def Keeper():
+            def make():
+                if not hasattr(local, "kept"):
+                    local.kept = Session(engine)
+                return local.kept
+
+            return make
+
+        def use(keeper):
+            return keeper()
+    """,
+    "another package's": """
+        from flask.ctx import _AppCtxGlobals
+
+        g = _AppCtxGlobals()
+
+        def Keeper():
+            def make():
+                if "kept" not in g:
+                    g.kept = Session(engine)
+                return g.kept
+
+            return make
+
+        def use(keeper):
+            return keeper()
     """,
 }
 # They keep nothing: what they make belongs to the block.

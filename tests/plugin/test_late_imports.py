@@ -305,6 +305,32 @@ def test_imported_by_ours(project, ours):
     assert run.found == ["SG101 test_leak", "SG101 test_session"]
 
 
+@pytest.mark.parametrize("names", (("sqlalchemy",), ("sqlalchemy", "sqlalchemy.orm")))
+def test_hidden(project, names):
+    """A test that hides SQLAlchemy, as where it is not installed, does not end the watching."""
+    tests = f"""
+        import sys
+        import pytest
+        kept = []
+
+        @pytest.fixture
+        def hidden(monkeypatch):
+            for name in {names}:
+                monkeypatch.setitem(sys.modules, name, None)
+
+        def test_without(hidden):
+            with pytest.raises(ImportError):
+                import sqlalchemy
+
+        def test_leak():
+            from sqlalchemy import create_engine
+            kept.append(create_engine("sqlite:///app.db").connect())
+    """
+    run = project({"test_x.py": tests}).run(subprocess=True)
+    assert run.fault == "", run.text
+    assert run.found == ["SG101 test_leak"]
+
+
 PLACES = (
     "watch.arrivals.Arrivals._attend",
     "watch.Watchers._join",

@@ -547,6 +547,117 @@ def test_faulty_work_of_a_fixture(project, name, broken):
     assert "still at work" not in run.text
 
 
+def test_a_failed_teardown_of_a_wider_fixture(project):
+    """It fails the test as well: what others go on with is shown with it, and not told later."""
+    run = project(
+        {
+            "app.py": APP,
+            "test_x.py": """
+                import pytest
+                from app import *
+
+                @pytest.fixture(scope="session")
+                def job():
+                    begin, began, end = threading.Event(), threading.Event(), threading.Event()
+                    def work():
+                        begin.wait()
+                        in_thread(began, end)
+                    threading.Thread(target=work, daemon=True).start()
+                    yield begin, began
+
+                @pytest.fixture(scope="module")
+                def wide():
+                    yield
+                    raise RuntimeError("teardown")
+
+                def test_it(job, wide):
+                    job[0].set()
+                    job[1].wait()
+            """,
+        }
+    ).run(subprocess=True)
+    assert run.found == [], run.text
+    assert run.results == {"test_it": "passed, error at teardown"}
+    assert "RuntimeError: teardown" in run.text
+    assert "sessionguard: left open at teardown" in run.text
+
+
+HANDLERS = """
+    import contextlib, pytest, queue
+    from app import *
+
+    class Repository:
+        def __init__(self): self.session = Session(engine)
+        def close(self): self.session.close()
+
+    def open_session():
+        return Session(engine)
+
+    @contextlib.contextmanager
+    def scope():
+        session = open_session()
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def helper(began):
+        session = open_session()
+        try:
+            answer(session, began)
+        finally:
+            session.close()
+
+    def repository(began):
+        repository = Repository()
+        try:
+            answer(repository.session, began)
+        finally:
+            repository.close()
+
+    def scoped(began):
+        with scope() as session:
+            answer(session, began)
+
+    def careless(began):
+        session = open_session()
+        kept.append(session)
+        answer(session, began)
+
+    def answer(session, began):
+        session.execute(SELECT)
+        began.set()
+        threading.Event().wait(0.7)
+
+    @pytest.fixture(scope="session")
+    def server():
+        jobs, threads = queue.Queue(), []
+        def serve():
+            while (job := jobs.get()) is not None:
+                threads.append(threading.Thread(target=job[0], args=job[1:]))
+                threads[-1].start()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield jobs
+        jobs.put(None)
+        thread.join()
+        for each in threads: each.join()
+
+    @pytest.mark.parametrize("handler", (helper, repository, scoped, careless))
+    def test_it(server, handler):
+        began = threading.Event()
+        server.put((handler, began))
+        began.wait()
+"""
+
+
+def test_helpers_of_a_server(project):
+    """What its handlers took is not the test's, also where a helper has opened the session."""
+    run = project({"app.py": APP, "test_x.py": HANDLERS}).run()
+    assert run.found == ["SG101 test_it[careless]"], run.text
+    assert set(run.results.values()) == {"passed"}
+
+
 def test_work_of_the_test(project):
     """What the test has started is its own, for an assertion inside it."""
     run = project(
@@ -687,6 +798,49 @@ def test_anyios_runner(project):
     assert run.found == ["SG101 test_bad", "SG101 test_task"], run.text
     assert "error at teardown" in run.results["test_bad"]
     assert "error at teardown" in run.results["test_task"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "fixture"),
+    (
+        ('"asyncio"', "import app"),  # the first to import SQLAlchemy, in the runner's task
+        ('("asyncio", {"use_uvloop": True})', "import app"),
+    ),
+    ids=("imported late", "uvloop"),
+)
+def test_anyios_runner_of_before(project, backend, fixture):
+    """It is nobody else's where it was made before the guard saw any task of its loop."""
+    if "uvloop" in backend:
+        pytest.importorskip("uvloop")
+    run = project(
+        {
+            "app.py": APP,
+            "test_x.py": f"""
+                import pytest
+
+                pytestmark = pytest.mark.anyio
+
+                @pytest.fixture(scope="session")
+                def anyio_backend():
+                    return {backend}
+
+                @pytest.fixture(scope="session")
+                async def wide():
+                    {fixture}
+                    yield app
+                    for connection in app.kept:
+                        await connection.close()
+
+                async def test_bad(wide):
+                    wide.kept.append(await wide.async_engine.connect())
+
+                async def test_last(wide):
+                    pass
+            """,
+        }
+    ).run(subprocess=True)
+    assert run.found == ["SG101 test_bad"], run.text
+    assert "error at teardown" in run.results["test_bad"]
 
 
 def test_task_that_is_made_before_its_loop_runs(project):

@@ -508,3 +508,20 @@ def test_what_a_wider_fixture_returns_before_the_test(desk: Desk) -> None:
     proxy.is_valid = False
     desk.guard.end_fixture("wide")
     assert ([], []) == desk.end()
+
+
+def test_a_page_that_is_written_after_many_tests(desk: Desk) -> None:
+    """A session that outlives its test has its page for good, however many come between."""
+    guard = desk.guard
+    guard.start_test(TEST, {})
+    record = guard.ledger.open_session(lambda: None, Trace(()))
+    guard.ledger.close_session(record, None, in_block=False)
+    desk.take().is_valid = False
+    assert ([], []) == desk.end()
+    for _ in range(3):
+        guard.start_test(Owner("test", "test_other", nodeid="test_other"), {})
+        assert ([], []) == desk.end()
+    proxy = desk.take()
+    guard.ledger.use_session(record, guard.ledger.newest)  # type: ignore[arg-type]
+    assert proxy.is_valid
+    assert ["test_it"] == [str(finding.owner) for finding in guard.end_run()]

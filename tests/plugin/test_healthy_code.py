@@ -583,10 +583,10 @@ KEEPERS = {
         kept = collections.defaultdict(lambda: Session(engine))
 
         def Keeper():
-            return lambda: kept[1]
+            return kept
 
         def use(keeper):
-            return keeper()
+            return keeper[1]
     """,
     "slots": """
         class Keeper:

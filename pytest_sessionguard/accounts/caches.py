@@ -7,8 +7,9 @@ import gc
 import sys
 import threading
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from contextvars import Context
-from types import CellType, CodeType, ModuleType
+from types import CellType, CodeType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from pytest_sessionguard.files import THIRD, learn
@@ -73,19 +74,22 @@ def _keeps(holder: Any, thing: Any, makers: Collection[CodeType]) -> bool:
         if isinstance(holder, ModuleType):
             return any(code.co_filename == holder.__file__ for code in makers)
         owner = holder if isinstance(holder, type) else class_
-        return _is_of_others(owner) or any(code in makers for code in _codes_of(owner))
+        return _is_third_party(owner) or any(code in makers for code in _codes_of(owner))
     except Exception:  # it has no attributes, or a `__dict__` of its own making
         return False
 
 
 def _values_of(holder: Any) -> list[Any]:
-    class_ = type(holder)
-    names = [name for base in class_.__mro__ for name in vars(base).get("__slots__", ())]
-    slots = [getattr(holder, name, None) for name in names if not name.startswith("__")]
-    return [*getattr(holder, "__dict__", {}).values(), *slots]
+    values = list(getattr(holder, "__dict__", {}).values())
+    for part in [part for base in type(holder).__mro__ for part in list(vars(base).values())]:
+        # A slot is read by its descriptor: by its name, an empty one asks a user's `__getattr__`.
+        if isinstance(part, MemberDescriptorType):
+            with suppress(AttributeError):
+                values.append(part.__get__(holder))
+    return values
 
 
-def _is_of_others(class_: type) -> bool:
+def _is_third_party(class_: type) -> bool:
     """Tell whether a class is another package's, neither the user's nor SQLAlchemy's."""
     path = getattr(sys.modules.get(class_.__module__), "__file__", None)
     return path is not None and learn(path) == THIRD

@@ -252,7 +252,7 @@ def _commits_itself(session: Any) -> bool:
     """Tell whether the server commits each statement of a session as it is executed."""
     return any(
         connection.get_execution_options().get(
-            "isolation_level", connection.dialect._on_connect_isolation_level
+            "isolation_level", getattr(connection.dialect, "_on_connect_isolation_level", None)
         )
         == "AUTOCOMMIT"
         for connection in find_connections(session)

@@ -15,6 +15,8 @@
 | `Engine._has_events`, `Engine.dispatch` | its short way after the timeline | it stays long |
 | `Future._source_traceback` | a task's traceback in debug mode | it shows a frame of ours |
 | `SessionTransaction._connection_for_bind` | who asks a session to work | methods of `Session` |
+| `SessionTransaction._connections` | what a server commits by itself | SG205 tells of it |
+| `Dialect._on_connect_isolation_level` | the same, set for a whole engine | SG205 tells of it |
 | `doctest._OutputRedirectingPdb` | notes on what a doctest shows | its text has our notes |
 | `Session.__binds` (2.1: `Session.binds`) | engines of a session without one | it is not used |
 

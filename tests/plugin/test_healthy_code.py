@@ -600,6 +600,18 @@ KEEPERS = {
         def use(keeper):
             return keeper.session()
     """,
+    "one slot": """
+        class Keeper:
+            __slots__ = "kept"
+
+            def session(self):
+                if not hasattr(self, "kept"):
+                    self.kept = Session(engine)
+                return self.kept
+
+        def use(keeper):
+            return keeper.session()
+    """,
     "thread's own": """
         import threading
 
